@@ -1,0 +1,35 @@
+//! The only place that asks what time it is.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::meta::Timestamp;
+
+/// The wall clock, now. Nothing's safety depends on it.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub fn now() -> Timestamp {
+    let from_duration = |d: Duration| (i64::try_from(d.as_secs()).unwrap_or(i64::MAX), d.subsec_nanos());
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(after) => {
+            let (seconds, nanoseconds) = from_duration(after);
+            Timestamp { seconds, nanoseconds }
+        }
+        Err(before) => Timestamp { seconds: -from_duration(before.duration()).0 - 1, nanoseconds: 0 },
+    }
+}
+
+/// A clock that only goes forward, for measuring how long something took.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts it.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Time since the start.
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
