@@ -1,0 +1,23 @@
+//! `vault-engine`: deduplicating, compressing, encrypted archives in a repository of immutable files.
+//!
+//! Layers, each importing only those above it in this list: `id error codec meta progress clock sys` ·
+//! `chunker compress crypto pattern` · `format store source` · `repository` · `ops`. See docs/ARCHITECTURE.md.
+
+pub mod chunker;
+pub mod clock;
+pub mod codec;
+pub mod compress;
+pub mod crypto;
+pub mod error;
+pub mod format;
+pub mod id;
+pub mod meta;
+pub mod ops;
+pub mod pattern;
+pub mod progress;
+pub mod repository;
+pub mod source;
+pub mod store;
+mod sys;
+
+pub use error::{Error, Result};

@@ -1,0 +1,194 @@
+//! Named bytes: where a repository's files are kept. Knows nothing of what is in them.
+//!
+//! Every store must give, and `conformance` verifies:
+//! - a file appears whole or not at all, and only after its bytes are durable (power cut included);
+//! - a file that was put is seen by every later read and listing, from any host;
+//! - a listing names every file that exists from its begin to its end, or fails: never a silent part of it;
+//! - no put takes effect after its call has returned, whether it succeeded or failed;
+//! - removing a file that is gone is no error.
+//!
+//! No lock, no create-if-absent, no clock: the commit protocol (docs/gc.md) needs none.
+
+use std::fmt::{self, Debug};
+
+use crate::error::StoreError;
+use crate::id::{ArchiveId, FileId, PackId};
+
+mod faulty;
+mod local;
+mod memory;
+
+pub mod conformance;
+
+pub use faulty::{Fault, FaultyStore, Operation};
+pub use local::LocalStore;
+pub use memory::MemoryStore;
+
+/// Result of a store's operation.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// The folders of a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// `config`, a single file.
+    Config,
+    /// Key slots.
+    Keys,
+    /// Packs, in 256 folders.
+    Packs,
+    /// Index segments.
+    Index,
+    /// Manifests and their marks.
+    Archives,
+    /// Facts about archives.
+    Events,
+    /// What compactions have condemned.
+    Gc,
+    /// Writers that are alive.
+    Sessions,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 8] =
+        [Self::Config, Self::Keys, Self::Packs, Self::Index, Self::Archives, Self::Events, Self::Gc, Self::Sessions];
+
+    /// The folder's name, or the file's for `config`.
+    pub fn folder(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Keys => "keys",
+            Self::Packs => "packs",
+            Self::Index => "index",
+            Self::Archives => "archives",
+            Self::Events => "events",
+            Self::Gc => "gc",
+            Self::Sessions => "sessions",
+        }
+    }
+}
+
+/// The name of one file of a repository.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    kind: Kind,
+    name: String,
+}
+
+impl Key {
+    /// `config`.
+    pub fn config() -> Self {
+        Self { kind: Kind::Config, name: String::new() }
+    }
+
+    /// A file that is named by its bytes.
+    pub fn file(kind: Kind, id: FileId) -> Self {
+        Self { kind, name: id.to_hex() }
+    }
+
+    /// A pack.
+    pub fn pack(id: PackId) -> Self {
+        Self { kind: Kind::Packs, name: id.to_hex() }
+    }
+
+    /// A manifest.
+    pub fn archive(id: ArchiveId) -> Self {
+        Self { kind: Kind::Archives, name: id.to_hex() }
+    }
+
+    /// The mark that makes an archive count.
+    pub fn ok_mark(id: ArchiveId) -> Self {
+        Self { kind: Kind::Archives, name: format!("{}.ok", id.to_hex()) }
+    }
+
+    /// The mark of a deleted archive.
+    pub fn deleted_mark(id: ArchiveId) -> Self {
+        Self { kind: Kind::Archives, name: format!("{}.del", id.to_hex()) }
+    }
+
+    /// A session's `n`-th file.
+    pub fn session(session: &[u8; 16], n: u64) -> Self {
+        Self { kind: Kind::Sessions, name: format!("{}.{n}", crate::id::hex(session)) }
+    }
+
+    /// A file as a listing named it.
+    pub fn listed(kind: Kind, name: impl Into<String>) -> Self {
+        Self { kind, name: name.into() }
+    }
+
+    /// Which folder it is in.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Its name in the folder, empty for `config`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Relative path in a store of folders: `packs/ab/abcd…`, `archives/….ok`, `config`.
+    pub fn path(&self) -> String {
+        match self.kind {
+            Kind::Config => "config".to_owned(),
+            Kind::Packs => format!("packs/{}/{}", self.name.get(..2).unwrap_or("xx"), self.name),
+            kind => format!("{}/{}", kind.folder(), self.name),
+        }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path())
+    }
+}
+
+impl Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({})", self.path())
+    }
+}
+
+/// One line of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The name in its folder (for packs without the two-digit folder).
+    pub name: String,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+/// A place that keeps named, immutable files.
+pub trait Store: Debug + Send + Sync {
+    /// What a message calls this store: a path or an address.
+    fn describe(&self) -> String;
+
+    /// The whole file; one that is longer than `limit` bytes is an error of kind `Other` before it is allocated.
+    fn read(&self, key: &Key, limit: u64) -> StoreResult<Vec<u8>>;
+
+    /// Exactly `buffer.len()` bytes from `offset`; fewer is `Truncated`.
+    fn read_at(&self, key: &Key, offset: u64, buffer: &mut [u8]) -> StoreResult<()>;
+
+    /// The size, or `None` if there is no such file.
+    fn size(&self, key: &Key) -> StoreResult<Option<u64>>;
+
+    /// Puts a small file, whole and durable on `Ok`. Putting equal bytes under a name that exists is no error.
+    fn put(&self, key: &Key, bytes: &[u8]) -> StoreResult<()>;
+
+    /// Begins a large file whose name is not known yet.
+    fn begin(&self) -> StoreResult<Box<dyn Upload>>;
+
+    /// Every file of a kind. Folders that do not exist are empty.
+    fn list(&self, kind: Kind) -> StoreResult<Vec<Listed>>;
+
+    /// Removes a file; durable on `Ok`. A file that is gone is no error.
+    fn remove(&self, key: &Key) -> StoreResult<()>;
+}
+
+/// A file being written; dropped before `finish` it leaves nothing that counts.
+pub trait Upload: Debug + Send {
+    /// Adds bytes at its end.
+    fn append(&mut self, bytes: &[u8]) -> StoreResult<()>;
+
+    /// Makes it durable and gives it its name.
+    fn finish(self: Box<Self>, key: &Key) -> StoreResult<()>;
+}
