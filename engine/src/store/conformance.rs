@@ -200,9 +200,9 @@ fn check_threads(store: &dyn Store) -> Verdict {
             let key = Key::pack(PackId::from_bytes(id));
             let bytes = pattern(1_000 + usize::from(writer) * 37, round);
             if round % 2 == 0 {
-                ok("put", &key, store.put(&key, &bytes))?
+                ok("put", &key, store.put(&key, &bytes))?;
             } else {
-                upload(store, &key, &[&bytes])?
+                upload(store, &key, &[&bytes])?;
             }
             ok("put", &shared, store.put(&shared, &shared_bytes))?;
             expect_file(store, &key, &bytes)?;

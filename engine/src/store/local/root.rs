@@ -47,8 +47,12 @@ impl Root {
 
     /// Makes a file that must not exist.
     pub(super) fn create_file(&self, path: &str) -> io::Result<File> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        Ok(File::from(retry_on_intr(|| rustix::fs::openat(&self.folder, path, flags, FILE_MODE))?))
+        self.make_file(path, OFlags::EXCL)
+    }
+
+    /// Opens a file, made empty if there is none.
+    pub(super) fn open_or_create_file(&self, path: &str) -> io::Result<File> {
+        self.make_file(path, OFlags::empty())
     }
 
     /// The size of a regular file; `None` if there is nothing of that name, or something else than a file.
@@ -138,6 +142,11 @@ impl Root {
             }
         }
         Ok(files)
+    }
+
+    fn make_file(&self, path: &str, flags: OFlags) -> io::Result<File> {
+        let flags = flags | OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
+        Ok(File::from(retry_on_intr(|| rustix::fs::openat(&self.folder, path, flags, FILE_MODE))?))
     }
 
     /// Opens a folder below, or the root itself for an empty path.

@@ -6,7 +6,6 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -38,14 +37,17 @@ impl Session {
             getrandom::fill(&mut name).map_err(|error| io::Error::other(error.to_string()))?;
             let folder = format!("{TEMPORARY}/{}", hex(&name));
             root.make_folder(&folder)?;
-            let alive = match root.create_file(&format!("{folder}/{ALIVE}")) {
+            let path = format!("{folder}/{ALIVE}");
+            let alive = match root.create_file(&path) {
                 Ok(alive) => alive,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) => {
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             // A file system without locks only means that nobody clears up after us.
             let taken = matches!(alive.try_lock(), Err(TryLockError::WouldBlock));
-            if !taken && alive.metadata()?.nlink() > 0 {
+            if !taken && root.size(&path)?.is_some() {
                 return Ok(Self { root: Arc::clone(root), folder, next: AtomicU64::new(0), _alive: alive });
             }
         }
@@ -82,12 +84,8 @@ pub(super) fn remove_stale(root: &Root) -> io::Result<usize> {
 
 fn remove_if_stale(root: &Root, folder: &str) -> io::Result<bool> {
     let alive = format!("{folder}/{ALIVE}");
-    let lock = match root.open_file(&alive) {
-        Ok(lock) => lock,
-        // Killed before it had one; or it is just being made, and then its owner tries another name.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return root.remove_folder(folder).map(|()| true),
-        Err(error) => return Err(error),
-    };
+    // Made if there is none: then its owner died before it had one, or is just about to and will take another name.
+    let lock = root.open_or_create_file(&alive)?;
     if lock.try_lock().is_err() {
         return Ok(false);
     }
