@@ -20,9 +20,9 @@ mod memory;
 
 pub mod conformance;
 
-pub use faulty::{Fault, FaultyStore, Operation};
+pub use faulty::{Fault, FaultMode, FaultThen, FaultyStore, Operation, Verb};
 pub use local::LocalStore;
-pub use memory::MemoryStore;
+pub use memory::{MemoryStore, Snapshot};
 
 /// Result of a store's operation.
 pub type StoreResult<T> = Result<T, StoreError>;

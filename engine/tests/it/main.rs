@@ -1,0 +1,12 @@
+//! Every integration test of the engine: one binary, one module for each subject.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "what helps a test fails as the test would"
+)]
+
+mod power;
+mod store;
+mod support;

@@ -1,0 +1,186 @@
+//! Power cuts and full disks, on file systems of our own: what a local store said `Ok` to is there, whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::sync::mpsc::{Sender, channel};
+
+use vault_engine::error::{StoreError, StoreErrorKind};
+use vault_engine::id::{ArchiveId, PackId};
+use vault_engine::store::{Key, Kind, LocalStore, Store, StoreResult};
+
+use crate::support::{Disk, Format};
+
+/// How many operations are acknowledged before the power is cut while the next ones run.
+const CUTS: [usize; 6] = [1, 2, 5, 13, 40, 90];
+
+/// So many files exist at most at a time: older ones are removed, and the smallest disk holds them all.
+const FILES: usize = 50;
+
+/// What a store acknowledged.
+#[derive(Debug, Default)]
+struct Acknowledged {
+    present: BTreeMap<Key, Vec<u8>>,
+    removed: BTreeSet<Key>,
+    next: u64,
+}
+
+/// Bytes that differ from file to file; every third file has several pages' worth of them, some none at all.
+fn bytes_of(n: u64) -> Vec<u8> {
+    let length = match n % 6 {
+        0 | 3 => 100_000 + n * 977 % 200_000,
+        5 => 0,
+        _ => 10 + n * 31 % 9_000,
+    };
+    let mut bytes = vec![0; usize::try_from(length).unwrap()];
+    blake3::Hasher::new().update(&n.to_le_bytes()).finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+/// A name that tells what the bytes must be, except for marks, which have none.
+fn key_of(n: u64, bytes: &[u8]) -> Key {
+    let hash = *blake3::hash(bytes).as_bytes();
+    match n % 6 {
+        5 => Key::ok_mark(ArchiveId::from_bytes(*blake3::hash(&n.to_le_bytes()).as_bytes())),
+        4 => Key::archive(ArchiveId::from_bytes(hash)),
+        _ => Key::pack(PackId::from_bytes(hash)),
+    }
+}
+
+impl Acknowledged {
+    /// One more file, and one less if there are too many.
+    fn step(&mut self, store: &LocalStore) -> StoreResult<()> {
+        let n = self.next;
+        self.next += 1;
+        let bytes = bytes_of(n);
+        let key = key_of(n, &bytes);
+        if n.is_multiple_of(3) {
+            let mut upload = store.begin()?;
+            bytes.chunks(33_333).try_for_each(|piece| upload.append(piece))?;
+            upload.finish(&key)?;
+        } else {
+            store.put(&key, &bytes)?;
+        }
+        self.present.insert(key, bytes);
+        if self.present.len() > FILES {
+            let (key, _) = self.present.pop_first().unwrap();
+            store.remove(&key)?;
+            self.removed.insert(key);
+        }
+        Ok(())
+    }
+
+    /// Works until the store fails, telling of each success.
+    fn work(&mut self, store: &LocalStore, acknowledged: &Sender<()>) -> StoreError {
+        loop {
+            match self.step(store) {
+                Ok(()) => drop(acknowledged.send(())),
+                Err(error) => return error,
+            }
+        }
+    }
+
+    /// Everything acknowledged is so, and whatever else has a name is whole.
+    fn verify(&self, store: &LocalStore) {
+        for (key, bytes) in &self.present {
+            let read = store.read(key, 1 << 20);
+            assert!(read.as_ref().is_ok_and(|read| read == bytes), "{key}: {:?}", read.map(|read| read.len()));
+        }
+        for key in &self.removed {
+            assert_eq!(store.size(key).unwrap(), None, "{key} is back");
+        }
+        for kind in [Kind::Packs, Kind::Archives] {
+            for file in store.list(kind).unwrap() {
+                let bytes = store.read(&Key::listed(kind, file.name.as_str()), file.size).unwrap();
+                let whole = match file.name.strip_suffix(".ok") {
+                    Some(_) => bytes.is_empty(),
+                    None => blake3::hash(&bytes).to_hex().as_str() == file.name,
+                };
+                assert!(whole, "{} {} has {} other bytes", kind.folder(), file.name, bytes.len());
+            }
+        }
+    }
+}
+
+/// Cuts the power a few acknowledged operations after now, and switches on again.
+fn cut_while_writing(disk: &mut Disk, store: LocalStore, facts: &mut Acknowledged, after: usize) {
+    let unsynced = disk.path().join(format!("unsynced-{after}"));
+    let (sender, acknowledged) = channel();
+    std::thread::scope(|scope| {
+        let (store, facts) = (&store, &mut *facts);
+        let writer = scope.spawn(move || facts.work(store, &sender));
+        for _ in 0..after {
+            if acknowledged.recv().is_err() {
+                break;
+            }
+        }
+        assert!(!writer.is_finished(), "the writer failed before the cut: {:?}", writer.join());
+        let _ = fs::write(&unsynced, bytes_of(0));
+        disk.cut();
+    });
+    drop(store);
+    disk.restart();
+    let lost = fs::read(&unsynced).map_or(true, |bytes| bytes != bytes_of(0));
+    assert!(lost, "what nobody synced survived: this was no power cut and proves nothing");
+}
+
+fn power_cuts_lose_nothing(test: &str, format: Format) {
+    let Some(mut disk) = Disk::new(test, format) else { return };
+    let repository = disk.path().join("backups/of/vault");
+    let store = LocalStore::create(&repository).unwrap();
+    store.put(&Key::config(), b"config").unwrap();
+    disk.cut();
+    store.put(&Key::config(), b"no power").unwrap_err();
+    drop(store);
+    disk.restart();
+    assert_eq!(LocalStore::open(&repository).unwrap().read(&Key::config(), 100).unwrap(), b"config");
+
+    let mut facts = Acknowledged::default();
+    for after in CUTS {
+        let store = LocalStore::open(&repository).unwrap();
+        cut_while_writing(&mut disk, store, &mut facts, after);
+        let store = LocalStore::open(&repository).unwrap();
+        facts.verify(&store);
+        store.remove_stale_uploads().unwrap();
+        assert!(is_empty(&repository.join("tmp")), "what a writer left that lost its power is cleared");
+    }
+    assert!(facts.next > 100 && !facts.removed.is_empty(), "{} operations", facts.next);
+}
+
+fn is_empty(folder: &Path) -> bool {
+    fs::read_dir(folder).unwrap().next().is_none()
+}
+
+#[test]
+fn power_cuts_on_ext4_lose_nothing() {
+    power_cuts_lose_nothing("power_cuts_on_ext4_lose_nothing", Format::Ext4);
+}
+
+#[test]
+fn power_cuts_on_xfs_lose_nothing() {
+    power_cuts_lose_nothing("power_cuts_on_xfs_lose_nothing", Format::Xfs);
+}
+
+/// What does not fit is refused as such, leaves nothing, and hinders neither reading nor making room.
+#[test]
+fn a_full_disk_says_so_and_recovers() {
+    let Some(disk) = Disk::new("a_full_disk_says_so_and_recovers", Format::Ext4) else { return };
+    let store = LocalStore::create(disk.path().join("repository")).unwrap();
+    let pack = |n: u8| Key::pack(PackId::from_bytes([n; 32]));
+    let bytes = vec![7; 8 << 20];
+    let full = (0..=255).find_map(|n| store.put(&pack(n), &bytes).err().map(|error| (n, error)));
+    let (n, error) = full.expect("the disk is small");
+    assert_eq!(error.kind, StoreErrorKind::NoSpace, "{error:?}");
+    assert_eq!(store.size(&pack(n)).unwrap(), None);
+    assert_eq!(store.list(Kind::Packs).unwrap().len(), usize::from(n));
+
+    let mut upload = store.begin().unwrap();
+    let failed = bytes.chunks(1 << 20).find_map(|piece| upload.append(piece).err()).expect("the disk is full");
+    assert_eq!(failed.kind, StoreErrorKind::NoSpace, "{failed:?}");
+    store.remove(&pack(0)).unwrap();
+    upload.append(b"after the gap").expect_err("a file with a gap stays broken");
+    upload.finish(&pack(n)).expect_err("and gets no name");
+
+    store.put(&pack(n), &bytes[..4 << 20]).expect("there is room again, also that of what failed");
+    assert_eq!(store.read(&pack(1), 8 << 20).unwrap(), bytes);
+}
