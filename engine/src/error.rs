@@ -49,12 +49,10 @@ pub enum Error {
     #[error("{0}")]
     Key(KeyProblem),
     /// An object that an archive names is in no pack.
-    #[error("object {id} ({what}) is not in the repository")]
+    #[error("object {id} is not in the repository; run `vault check`")]
     ObjectMissing {
         /// Full id.
         id: String,
-        /// What it is, or whose.
-        what: String,
     },
     /// A selector names no archive, or several.
     #[error("{0}")]

@@ -1,0 +1,73 @@
+//! Content lists as a whole: from extents to the object that a node names, and back.
+
+use crate::crypto::Purpose;
+use crate::error::{Error, Result};
+use crate::format::list::{Extent, List};
+use crate::format::split::{SplitRule, split};
+use crate::format::LEVELS;
+use crate::id::ObjectId;
+use crate::meta::Content;
+use crate::repository::Reader;
+
+/// Merges neighbours of one kind: a run of zeros or a hole is one entry, however it was found.
+pub(crate) fn push_extent(extents: &mut Vec<Extent>, extent: Extent) {
+    match (extents.last_mut(), extent) {
+        (_, Extent::Zeros(0) | Extent::Hole(0)) => {}
+        (Some(Extent::Zeros(length)), Extent::Zeros(more)) | (Some(Extent::Hole(length)), Extent::Hole(more)) => *length += more,
+        _ => extents.push(extent),
+    }
+}
+
+/// What a node says of a file that is made of these extents; `put` stores lists.
+pub(crate) fn store_content(
+    rule: SplitRule,
+    extents: Vec<Extent>,
+    put: &mut dyn FnMut(&[u8]) -> Result<ObjectId>,
+) -> Result<Content> {
+    match extents.as_slice() {
+        [] => return Ok(Content::Empty),
+        [Extent::Chunk { id, .. }] => return Ok(Content::Chunk(*id)),
+        _ => {}
+    }
+    let hash = |extent: &Extent| match extent {
+        Extent::Chunk { id, .. } => Some(*id.as_bytes()),
+        Extent::Zeros(_) | Extent::Hole(_) => None,
+    };
+    let mut store = |list: List| Ok::<_, Error>((list.covered(), put(&list.encode())?));
+    let leaves = split(rule, extents, hash).into_iter().map(|part| store(List::Leaf(part)));
+    let mut parts: Vec<(u64, ObjectId)> = leaves.collect::<Result<_>>()?;
+    let mut level = 0;
+    while parts.len() > 1 {
+        level += 1;
+        let groups = split(rule, parts, |(_, id)| Some(*id.as_bytes()));
+        parts = groups.into_iter().map(|parts| store(List::Branch { level, parts })).collect::<Result<_>>()?;
+    }
+    Ok(parts.first().map_or(Content::Empty, |(_, id)| Content::List(*id)))
+}
+
+/// Calls back with every extent of a content list, in order, one leaf in memory at a time, and with the id of every list on the way.
+pub(crate) fn walk_list(
+    reader: &Reader<'_>,
+    root: ObjectId,
+    list: &mut dyn FnMut(ObjectId) -> Result<()>,
+    each: &mut dyn FnMut(Extent) -> Result<()>,
+) -> Result<()> {
+    let mut ahead = vec![(root, None)];
+    while let Some((id, level)) = ahead.pop() {
+        list(id)?;
+        let bytes = reader.object(Purpose::Meta, &id)?;
+        let damaged = |problem: String| Error::Damaged { file: format!("content list {}", id.to_hex()), problem };
+        let decoded = List::decode(&bytes).map_err(|error| damaged(error.to_string()))?;
+        match decoded {
+            List::Leaf(extents) => extents.into_iter().try_for_each(&mut *each)?,
+            // Levels fall strictly, so that no list however made leads in circles.
+            List::Branch { level: found, parts } => {
+                if found > LEVELS || level.is_some_and(|above| found >= above) {
+                    return Err(damaged("a level that does not fall".to_owned()));
+                }
+                ahead.extend(parts.into_iter().rev().map(|(_, id)| (id, Some(found))));
+            }
+        }
+    }
+    Ok(())
+}

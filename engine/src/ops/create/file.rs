@@ -1,0 +1,436 @@
+//! One file from disk to extents: read into our own buffer, cut, id, look up, store.
+//!
+//! The id is computed over the bytes that are compressed and sealed, in the same buffer: a database may rewrite its pages while
+//! they are read, and an id of other bytes would be a lie.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rayon::Scope;
+
+use crate::chunker::{self, ChunkerProfile, Cutter, PieceKind, PreviousCut};
+use crate::clock;
+use crate::error::{Error, FileError, Result};
+use crate::format::list::Extent;
+use crate::meta::{Attributes, Chunking, Content, LinkId, Node, NodeKind, Stamp};
+use crate::ops::content::{push_extent, store_content};
+use crate::ops::create::assembly::{Entry, Place, store_long_xattrs};
+use crate::ops::create::run::{Link, Run};
+use crate::ops::create::window::Window;
+use crate::source::{SourceDir, SourceFile, Stat};
+
+/// Bytes of a large file that one task takes.
+const SPAN_BYTES: usize = 512 << 10;
+/// Bytes that are read at a time; at least twice the longest chunk.
+const WINDOW_BYTES: usize = 8 << 20;
+/// Bytes at the start of a file by which its kind is recognised.
+const HEAD_BYTES: usize = 4096;
+
+/// A file that has to be read.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) directory: Arc<SourceDir>,
+    /// Name in the archive.
+    pub(super) name: Vec<u8>,
+    /// Name in the directory; another only for a PATH argument.
+    pub(super) source_name: Vec<u8>,
+    /// Path in the archive.
+    pub(super) path: Vec<u8>,
+    pub(super) stat: Stat,
+    pub(super) place: Place,
+    /// How the parent cut it, and its size then.
+    pub(super) previous: Option<(Chunking, u64)>,
+    /// `A` or `M`.
+    pub(super) status: char,
+    pub(super) link: Option<LinkId>,
+}
+
+impl Job {
+    /// Reads the file and fills its place. What is wrong with the file is a warning; what is wrong with the repository ends the run.
+    pub(super) fn run<'s>(self, run: &'s Run<'s>, scope: &Scope<'s>) {
+        if run.stopped() {
+            return;
+        }
+        if let Err(error) = self.archive(run, scope) {
+            run.fail(error);
+        }
+    }
+
+    fn archive<'s>(self, run: &'s Run<'s>, scope: &Scope<'s>) -> Result<()> {
+        let began = clock::coarse();
+        let file = match self.directory.open_file(&self.source_name, &self.stat) {
+            Ok(file) => file,
+            Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => return self.vanished(run),
+            Err(error) => return self.unreadable(run, &error),
+        };
+        let attributes = attributes_of(run, &self.path, &self.stat, &file);
+        let reading = Arc::new(Reading {
+            file,
+            began,
+            attributes: Mutex::new(Some(attributes)),
+            spans: Mutex::default(),
+            waiting: AtomicUsize::new(1),
+            chunking: Mutex::new(Chunking::None),
+            failed: Mutex::new(None),
+            job: self,
+        });
+        match reading.read(run, scope) {
+            Ok(()) => {}
+            Err(Failure::Source(error)) => *lock(&reading.failed) = Some(error),
+            Err(Failure::Repository(error)) => return Err(error),
+        }
+        Reading::release(&reading, run)
+    }
+
+    fn vanished(self, run: &Run<'_>) -> Result<()> {
+        run.warn(&self.path, "disappeared before it could be read");
+        run.monitor.entry('E', &self.path);
+        resolve_link(run, &self.stat, None)?;
+        self.place.vanish(run)
+    }
+
+    fn unreadable(self, run: &Run<'_>, error: &FileError) -> Result<()> {
+        run.warn(&self.path, &error.chain());
+        let attributes = run.attributes_without_opening(&self.directory, &self.source_name, &self.path, &self.stat);
+        let kind = NodeKind::File { size: self.stat.size, chunking: Chunking::None, content: Content::Missing, link: self.link };
+        let entry = Entry { node: node(self.name.clone(), attributes, kind, true), xattrs: None, stamp: None, stamps: None };
+        finish(run, &self, entry, 'E')
+    }
+}
+
+/// A node that is neither implied nor changed.
+pub(super) fn node(name: Vec<u8>, attributes: Attributes, kind: NodeKind, missing: bool) -> Node {
+    Node { name, implied: false, changed: false, missing, attributes, kind }
+}
+
+fn attributes_of(run: &Run<'_>, path: &[u8], stat: &Stat, file: &SourceFile) -> Attributes {
+    let mut attributes = run.attributes(stat);
+    match file.xattrs() {
+        Ok(xattrs) => attributes.xattrs = xattrs,
+        Err(error) => run.warn(path, &error.chain()),
+    }
+    match file.file_flags() {
+        Ok(flags) => attributes.file_flags = flags,
+        Err(error) => run.warn(path, &error.chain()),
+    }
+    attributes
+}
+
+/// A file that is being read, by one thread, and worked on by many.
+struct Reading {
+    job: Job,
+    file: SourceFile,
+    began: crate::meta::Timestamp,
+    attributes: Mutex<Option<Attributes>>,
+    chunking: Mutex<Chunking>,
+    /// Extents by the order in which they were read.
+    spans: Mutex<Vec<Vec<Extent>>>,
+    /// Spans that are not done, and one for the reading itself.
+    waiting: AtomicUsize,
+    /// Why the source could not be read to its end.
+    failed: Mutex<Option<FileError>>,
+}
+
+/// Bytes of a window that become extents together.
+struct Span {
+    window: Arc<Window>,
+    pieces: Vec<(usize, usize)>,
+    number: usize,
+}
+
+/// Why reading ended early.
+enum Failure {
+    Source(FileError),
+    Repository(Error),
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        Self::Source(error)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Reading {
+    fn read<'s>(self: &Arc<Self>, run: &'s Run<'s>, scope: &Scope<'s>) -> Result<(), Failure> {
+        let size = self.job.stat.size;
+        if size == 0 {
+            return Ok(());
+        }
+        let mut position = 0;
+        let mut cutter = None;
+        for data in self.file.extents(size)? {
+            self.push_hole(data.start - position);
+            let cutter = match &mut cutter {
+                Some(cutter) => cutter,
+                None => cutter.insert(self.cutter(run)?),
+            };
+            position = self.read_extent(run, scope, cutter, data.start, data.end)?;
+            if position < data.end {
+                // It became shorter while it was read; `finish` sees that by its stat.
+                return Ok(());
+            }
+        }
+        self.push_hole(size - position);
+        Ok(())
+    }
+
+    /// Chooses how to cut by place, size, first bytes and by how the parent did it.
+    fn cutter<'r>(&self, run: &'r Run<'r>) -> Result<Cutter<'r>, Failure> {
+        let mut head = [0; HEAD_BYTES];
+        let length = self.file.read_at(&mut head, 0)?;
+        let profile = run.repository.profile();
+        let profile = ChunkerProfile {
+            cdc_log2: profile.cdc_log2,
+            page_log2: profile.page_log2,
+            smallest_paged: profile.smallest_paged,
+        };
+        let head = head.get(..length).unwrap_or_default();
+        let previous = self.job.previous.map(|(chunking, size)| PreviousCut { chunking, size });
+        let chosen = chunker::choose(&profile, run.options.chunker, &self.job.path, self.job.stat.size, head, previous);
+        *lock(&self.chunking) = chosen;
+        Cutter::new(run.repository.gear(), chosen).map_err(|error| Failure::Repository(Error::Usage(error.to_string())))
+    }
+
+    /// Reads one run of data; gives the offset behind the last byte that was there.
+    fn read_extent<'s>(
+        self: &Arc<Self>,
+        run: &'s Run<'s>,
+        scope: &Scope<'s>,
+        cutter: &mut Cutter<'_>,
+        start: u64,
+        end: u64,
+    ) -> Result<u64, Failure> {
+        let mut carried: Option<(Arc<Window>, usize, usize)> = None;
+        let mut offset = start;
+        loop {
+            if run.stopped() {
+                return Ok(offset);
+            }
+            let carry = carried.as_ref().map_or(0, |(_, from, to)| to - from);
+            let left = usize::try_from(end - offset).unwrap_or(usize::MAX).saturating_sub(carry);
+            let wanted = left.min(WINDOW_BYTES);
+            let mut window = run.windows.take(carry + wanted);
+            let space = window.bytes_mut();
+            if let Some((old, from, to)) = &carried {
+                let (to_fill, tail) = (space.get_mut(..carry), old.bytes().get(*from..*to));
+                if let (Some(to_fill), Some(tail)) = (to_fill, tail) {
+                    to_fill.copy_from_slice(tail);
+                }
+            }
+            drop(carried.take());
+            let got = match space.get_mut(carry..carry + wanted) {
+                Some(space) => self.file.read_at(space, offset + carry as u64)?,
+                None => 0,
+            };
+            let filled = carry + got;
+            let last = got < wanted || got == left;
+            let window = Arc::new(window);
+            let used = self.cut_window(run, scope, cutter, &window, filled, offset, last)?;
+            offset += used as u64;
+            if last {
+                return Ok(offset);
+            }
+            carried = Some((window, used, filled));
+        }
+    }
+
+    /// Cuts a window into pieces and hands them out in spans; gives how many bytes were used.
+    #[expect(clippy::too_many_arguments, reason = "the state of one loop, which is nowhere else")]
+    fn cut_window<'s>(
+        self: &Arc<Self>,
+        run: &'s Run<'s>,
+        scope: &Scope<'s>,
+        cutter: &mut Cutter<'_>,
+        window: &Arc<Window>,
+        filled: usize,
+        offset: u64,
+        last: bool,
+    ) -> Result<usize, Failure> {
+        let mut used = 0;
+        let mut pieces = Vec::new();
+        let mut span_bytes = 0;
+        loop {
+            let rest = window.bytes().get(used..filled).unwrap_or_default();
+            let Some(piece) = cutter.next(rest, offset + used as u64, last) else { break };
+            let length = usize::try_from(piece.length).unwrap_or(usize::MAX);
+            match piece.kind {
+                PieceKind::Chunk => {
+                    pieces.push((used, used + length));
+                    span_bytes += length;
+                }
+                PieceKind::Zeros => {
+                    self.hand_out(run, scope, window, std::mem::take(&mut pieces))?;
+                    span_bytes = 0;
+                    self.push_extents(vec![Extent::Zeros(piece.length)]);
+                }
+            }
+            used += length;
+            if span_bytes >= SPAN_BYTES {
+                self.hand_out(run, scope, window, std::mem::take(&mut pieces))?;
+                span_bytes = 0;
+            }
+        }
+        self.hand_out(run, scope, window, pieces)?;
+        Ok(used)
+    }
+
+    fn push_hole(&self, length: u64) {
+        if length > 0 {
+            self.push_extents(vec![Extent::Hole(length)]);
+        }
+    }
+
+    fn push_extents(&self, extents: Vec<Extent>) -> usize {
+        let mut spans = lock(&self.spans);
+        spans.push(extents);
+        spans.len() - 1
+    }
+
+    /// Gives a span to another core if one is idle enough; else works on it here, so that no thread ever waits for another.
+    fn hand_out<'s>(
+        self: &Arc<Self>,
+        run: &'s Run<'s>,
+        scope: &Scope<'s>,
+        window: &Arc<Window>,
+        pieces: Vec<(usize, usize)>,
+    ) -> Result<(), Failure> {
+        if pieces.is_empty() {
+            return Ok(());
+        }
+        let span = Span { window: Arc::clone(window), pieces, number: self.push_extents(Vec::new()) };
+        let alone = self.job.stat.size <= SPAN_BYTES as u64;
+        if alone || run.spans_waiting.load(Ordering::Relaxed) >= 2 * rayon::current_num_threads() {
+            return self.work(run, &span).map_err(Failure::Repository);
+        }
+        run.spans_waiting.fetch_add(1, Ordering::Relaxed);
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let reading = Arc::clone(self);
+        scope.spawn(move |_| {
+            run.spans_waiting.fetch_sub(1, Ordering::Relaxed);
+            let worked = if run.stopped() { Ok(()) } else { reading.work(run, &span) };
+            drop(span);
+            if let Err(error) = worked.and_then(|()| Self::release(&reading, run)) {
+                run.fail(error);
+            }
+        });
+        Ok(())
+    }
+
+    fn work(&self, run: &Run<'_>, span: &Span) -> Result<()> {
+        let mut builder = run.packer.builder();
+        let extents = span.pieces.iter().map(|&(start, end)| {
+            let bytes = span.window.bytes().get(start..end).unwrap_or_default();
+            let length = u32::try_from(bytes.len()).map_err(|_| Error::Internal("a chunk of 4 GiB".to_owned()))?;
+            Ok(Extent::Chunk { id: run.put_chunk(&mut builder, bytes)?, length })
+        });
+        let extents = extents.collect::<Result<Vec<_>>>();
+        run.packer.give_back(builder);
+        if let Some(place) = lock(&self.spans).get_mut(span.number) {
+            *place = extents?;
+        }
+        Ok(())
+    }
+
+    fn release(reading: &Arc<Self>, run: &Run<'_>) -> Result<()> {
+        if reading.waiting.fetch_sub(1, Ordering::AcqRel) == 1 && !run.stopped() { reading.complete(run) } else { Ok(()) }
+    }
+
+    /// The last span is done: what became of the file while it was read?
+    fn complete(&self, run: &Run<'_>) -> Result<()> {
+        let mut extents = Vec::new();
+        for extent in std::mem::take(&mut *lock(&self.spans)).into_iter().flatten() {
+            push_extent(&mut extents, extent);
+        }
+        let size = extents.iter().map(Extent::length).sum();
+        let content = store_content(run.repository.profile().list_split, extents, &mut |bytes| run.put_meta(bytes))?;
+        let mut chunking = *lock(&self.chunking);
+        let failed = lock(&self.failed).take();
+        let changed = match &failed {
+            Some(_) => None,
+            None => self.changed(size),
+        };
+        let mut content = content;
+        if let Some(error) = &failed {
+            run.warn(&self.job.path, &error.chain());
+            (content, chunking) = (Content::Missing, Chunking::None);
+        } else if let Some(how) = changed {
+            run.warn(&self.job.path, how);
+        }
+        let stamp = if failed.is_none() && changed.is_none() { self.stamp() } else { None };
+        let size = if failed.is_some() { self.job.stat.size } else { size };
+        let kind = NodeKind::File { size, chunking, content, link: self.job.link };
+        let attributes = lock(&self.attributes).take().unwrap_or_default();
+        let mut node = node(self.job.name.clone(), attributes, kind, failed.is_some());
+        node.changed = changed.is_some();
+        let entry = Entry { node, xattrs: None, stamp, stamps: None };
+        let status = match (failed, changed) {
+            (Some(_), _) => 'E',
+            (None, Some(_)) => 'C',
+            (None, None) => self.job.status,
+        };
+        finish(run, &self.job, entry, status)
+    }
+
+    fn changed(&self, size: u64) -> Option<&'static str> {
+        let before = &self.job.stat;
+        match self.file.stat() {
+            Ok(after) if after.size < before.size || size < before.size => Some("became shorter while it was read"),
+            Ok(after) if after.size > before.size => Some("grew while it was read"),
+            Ok(after) if (after.mtime, after.ctime) != (before.mtime, before.ctime) => Some("changed while it was read"),
+            Ok(_) => None,
+            Err(_) => Some("could not be examined again after it was read"),
+        }
+    }
+
+    /// What change detection may believe next time (I-R6).
+    fn stamp(&self) -> Option<Stamp> {
+        let stat = &self.job.stat;
+        self.file.trusted(stat, self.began).then_some(Stamp { inode: stat.inode, ctime: stat.ctime })
+    }
+}
+
+/// Fills the file's place, and those of its hard links that waited for it.
+fn finish(run: &Run<'_>, job: &Job, mut entry: Entry, status: char) -> Result<()> {
+    store_long_xattrs(run, &mut entry)?;
+    resolve_link(run, &job.stat, Some(&entry))?;
+    run.count(status, &job.path, &entry.node);
+    job.place.clone().fill(run, entry)
+}
+
+/// Tells the other members of a group what the first one became; without an entry they vanish with it.
+pub(super) fn resolve_link(run: &Run<'_>, stat: &Stat, entry: Option<&Entry>) -> Result<()> {
+    if stat.links < 2 {
+        return Ok(());
+    }
+    let key = (stat.device, stat.inode);
+    let waiting = {
+        let mut links = lock(&run.links);
+        let before = match entry {
+            Some(entry) => links.insert(key, Link::Done(Box::new(entry.clone()))),
+            None => links.remove(&key),
+        };
+        match before {
+            Some(Link::Reading(waiting)) => waiting,
+            Some(Link::Done(_)) | None => Vec::new(),
+        }
+    };
+    for (place, path) in waiting {
+        match entry {
+            Some(entry) => {
+                let mut entry = entry.clone();
+                entry.node.name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default().to_vec();
+                run.count('A', &path, &entry.node);
+                place.fill(run, entry)?;
+            }
+            None => {
+                run.warn(&path, "not archived: it is a hard link of a file that disappeared before it could be read");
+                place.vanish(run)?;
+            }
+        }
+    }
+    Ok(())
+}

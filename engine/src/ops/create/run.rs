@@ -1,0 +1,241 @@
+//! What every thread of one create shares.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::crypto::Purpose;
+use crate::error::{Error, Result};
+use crate::format::list::Extent;
+use crate::format::manifest::Statistics;
+use crate::format::node::XattrsId;
+use crate::id::ObjectId;
+use crate::meta::{Content, Node, NodeKind};
+use crate::ops::content::walk_list;
+use crate::ops::create::CreateOptions;
+use crate::ops::create::assembly::{Entry, Place, RootTree};
+use crate::ops::create::window::WindowPool;
+use crate::progress::{Counters, Monitor};
+use crate::repository::{Index, PackSet, Packer, Reader, Repository, Stored};
+use crate::source::Owners;
+
+/// Most warnings that an archive keeps; all are counted.
+const KEPT_WARNINGS: usize = 10_000;
+
+/// Shared by the walk and the workers.
+pub(super) struct Run<'a> {
+    pub(super) repository: &'a Repository,
+    pub(super) options: &'a CreateOptions,
+    pub(super) monitor: &'a dyn Monitor,
+    pub(super) index: Arc<Index>,
+    pub(super) reader: Reader<'a>,
+    pub(super) packer: &'a Packer,
+    /// Packs in which referenced objects were found.
+    pub(super) found: PackSet,
+    /// Whether everything that the parent refers to is known to be in good packs, so that what is inherited needs no look-up.
+    pub(super) parent_is_whole: bool,
+    pub(super) owners: Owners,
+    pub(super) windows: WindowPool,
+    /// Spans of large files that wait for a worker.
+    pub(super) spans_waiting: AtomicUsize,
+    pub(super) links: Mutex<HashMap<(u64, u64), Link>>,
+    counts: Counts,
+    warnings: Mutex<Vec<(Vec<u8>, String)>>,
+    failed: Mutex<Option<Error>>,
+    root: Mutex<Option<RootTree>>,
+}
+
+/// A group of hard links: the first member is read, the others wait for it.
+#[derive(Debug)]
+pub(super) enum Link {
+    /// Being read; these wait.
+    Reading(Vec<(Place, Vec<u8>)>),
+    /// What the first member became.
+    Done(Box<Entry>),
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    files: AtomicU64,
+    directories: AtomicU64,
+    bytes: AtomicU64,
+    warnings: AtomicU64,
+    unchanged: AtomicU64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(
+        repository: &'a Repository,
+        options: &'a CreateOptions,
+        monitor: &'a dyn Monitor,
+        index: Arc<Index>,
+        packer: &'a Packer,
+        parent_is_whole: bool,
+    ) -> Self {
+        Self {
+            repository,
+            options,
+            monitor,
+            reader: Reader::new(repository, Arc::clone(&index)),
+            found: index.pack_set(),
+            index,
+            packer,
+            parent_is_whole,
+            owners: Owners::default(),
+            windows: WindowPool::default(),
+            spans_waiting: AtomicUsize::new(0),
+            links: Mutex::default(),
+            counts: Counts::default(),
+            warnings: Mutex::default(),
+            failed: Mutex::new(None),
+            root: Mutex::new(None),
+        }
+    }
+
+    /// Whether to stop: a worker failed, or the user asked.
+    pub(super) fn stopped(&self) -> bool {
+        if self.monitor.cancelled() {
+            self.fail(Error::Interrupted);
+        }
+        lock(&self.failed).is_some()
+    }
+
+    /// The first failure ends the run.
+    pub(super) fn fail(&self, error: Error) {
+        lock(&self.failed).get_or_insert(error);
+    }
+
+    /// The failure that ended the run, if one did.
+    pub(super) fn take_failure(&self) -> Option<Error> {
+        lock(&self.failed).take()
+    }
+
+    pub(super) fn set_root(&self, tree: RootTree) {
+        *lock(&self.root) = Some(tree);
+    }
+
+    pub(super) fn root(&self) -> Result<RootTree> {
+        lock(&self.root).ok_or_else(|| Error::Internal("the root was never completed".to_owned()))
+    }
+
+    /// Something of the source could not be taken as it is; the archive is made all the same.
+    pub(super) fn warn(&self, path: &[u8], message: &str) {
+        self.counts.warnings.fetch_add(1, Ordering::Relaxed);
+        self.monitor.warning(path, message);
+        let mut warnings = lock(&self.warnings);
+        if warnings.len() < KEPT_WARNINGS {
+            warnings.push((path.to_vec(), message.to_owned()));
+        }
+    }
+
+    pub(super) fn warnings(&self) -> Vec<(Vec<u8>, String)> {
+        lock(&self.warnings).clone()
+    }
+
+    /// Stores a metadata object and notes where it was found.
+    pub(super) fn put_meta(&self, bytes: &[u8]) -> Result<ObjectId> {
+        let (id, stored) = self.packer.put_meta(bytes)?;
+        self.note(stored);
+        Ok(id)
+    }
+
+    /// Notes the pack of an object that was known.
+    pub(super) fn note(&self, stored: Stored) {
+        if let Stored::Known(number) = stored {
+            self.found.insert(number);
+        }
+    }
+
+    /// Counts an entry and tells the monitor.
+    pub(super) fn count(&self, status: char, path: &[u8], node: &Node) {
+        match &node.kind {
+            NodeKind::Directory { .. } => self.counts.directories.fetch_add(1, Ordering::Relaxed),
+            NodeKind::File { size, .. } => {
+                self.counts.bytes.fetch_add(*size, Ordering::Relaxed);
+                self.counts.files.fetch_add(1, Ordering::Relaxed)
+            }
+            _ => self.counts.files.fetch_add(1, Ordering::Relaxed),
+        };
+        if status == 'U' {
+            self.counts.unchanged.fetch_add(1, Ordering::Relaxed);
+        }
+        self.monitor.entry(status, path);
+        if let Some(counters) = self.monitor.counters() {
+            Counters::add(&counters.entries, 1);
+            if let NodeKind::File { size, .. } = node.kind {
+                Counters::add(&counters.bytes, size);
+            }
+            counters.stored_bytes.store(self.packer.stored_bytes(), Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn statistics(&self) -> Statistics {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Statistics {
+            files: load(&self.counts.files),
+            directories: load(&self.counts.directories),
+            bytes: load(&self.counts.bytes),
+            new_bytes: self.packer.new_bytes(),
+            stored_bytes: self.packer.stored_bytes(),
+            warnings: load(&self.counts.warnings),
+        }
+    }
+
+    pub(super) fn unchanged(&self) -> u64 {
+        self.counts.unchanged.load(Ordering::Relaxed)
+    }
+
+    /// Whether everything that an inherited node refers to has a good copy. Notes the packs.
+    ///
+    /// # Errors
+    /// The store failed; an object that is lost is `false`.
+    pub(super) fn inherits(&self, node: &Node, xattrs: XattrsId) -> Result<bool> {
+        if self.parent_is_whole {
+            return Ok(true);
+        }
+        if xattrs.is_some_and(|id| !self.has(&id)) {
+            return Ok(false);
+        }
+        match &node.kind {
+            NodeKind::File { content: Content::Chunk(id), .. } => Ok(self.has(id)),
+            NodeKind::File { content: Content::List(id), .. } => self.has_list(*id),
+            _ => Ok(true),
+        }
+    }
+
+    fn has(&self, id: &ObjectId) -> bool {
+        self.index.good(id).is_some_and(|number| {
+            self.found.insert(number);
+            true
+        })
+    }
+
+    fn has_list(&self, root: ObjectId) -> Result<bool> {
+        let lost = || Error::ObjectMissing { id: root.to_hex() };
+        let check = |id: &ObjectId| if self.has(id) { Ok(()) } else { Err(lost()) };
+        let walked = walk_list(&self.reader, root, &mut |id| check(&id), &mut |extent| match extent {
+            Extent::Chunk { id, .. } => check(&id),
+            Extent::Zeros(_) | Extent::Hole(_) => Ok(()),
+        });
+        match walked {
+            Ok(()) => Ok(true),
+            Err(Error::ObjectMissing { .. } | Error::Damaged { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The id of a chunk, stored if it is new.
+    pub(super) fn put_chunk(&self, builder: &mut crate::repository::BlockBuilder, bytes: &[u8]) -> Result<ObjectId> {
+        let id = self.repository.ring().object_id(Purpose::Data, bytes);
+        let stored = self.packer.claim(&id);
+        self.note(stored);
+        if stored == Stored::New {
+            self.packer.add_chunk(builder, id, bytes)?;
+        }
+        Ok(id)
+    }
+}

@@ -1,0 +1,489 @@
+//! The walk: the source and the parent archive side by side, in order of names.
+//!
+//! One thread walks; what has to be read goes to the workers in batches. A file whose stamp says "unchanged" is taken over from the
+//! parent without being opened.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rayon::Scope;
+
+use crate::clock;
+use crate::error::{Error, FileError, Result};
+use crate::id::ObjectId;
+use crate::meta::{Attributes, Content, LinkId, Node, NodeKind, Owner, Stamp, Timestamp};
+use crate::ops::create::FilesCache;
+use crate::ops::create::assembly::{DirectoryWriter, Entry, Place, store_long_xattrs};
+use crate::ops::create::file::{Job, node};
+use crate::ops::create::parent::{Before, ParentDirectory};
+use crate::ops::create::paths::{PathSource, PathTree};
+use crate::ops::create::run::{Link, Run};
+use crate::source::{FileKind, SourceDir, Stat, old_enough};
+
+/// A batch goes to a worker when it holds so many bytes …
+const BATCH_BYTES: u64 = 1 << 20;
+/// … or so many files …
+const BATCH_FILES: usize = 256;
+/// … or files of so many directories, each of which keeps a descriptor open.
+const BATCH_DIRECTORIES: usize = 16;
+
+/// The state of the walk.
+pub(super) struct Walk<'s, 'w> {
+    run: &'s Run<'s>,
+    scope: &'w Scope<'s>,
+    batch: Vec<Job>,
+    batch_bytes: u64,
+    batch_directories: usize,
+    slots: Arc<Slots>,
+    /// Path in the archive of what is looked at.
+    path: Vec<u8>,
+    /// Which PATH argument we are in, and how long its stored name is.
+    argument: (u16, usize),
+    device: u64,
+    /// PATHs that could be read at all.
+    pub(super) found: usize,
+    missing: Vec<String>,
+}
+
+/// Limits how many batches wait for the workers; the walk waits when all are taken.
+#[derive(Debug)]
+struct Slots {
+    free: std::sync::Mutex<usize>,
+    freed: std::sync::Condvar,
+}
+
+impl Slots {
+    fn take(&self) {
+        let mut free = self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        while *free == 0 {
+            free = self.freed.wait(free).unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+        *free -= 1;
+    }
+
+    fn give(&self) {
+        *self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += 1;
+        self.freed.notify_one();
+    }
+}
+
+impl<'s, 'w> Walk<'s, 'w> {
+    pub(super) fn new(run: &'s Run<'s>, scope: &'w Scope<'s>, threads: usize) -> Self {
+        let slots = Slots { free: std::sync::Mutex::new(4 * threads), freed: std::sync::Condvar::new() };
+        Self {
+            run,
+            scope,
+            batch: Vec::new(),
+            batch_bytes: 0,
+            batch_directories: 0,
+            slots: Arc::new(slots),
+            path: Vec::new(),
+            argument: (0, 0),
+            device: 0,
+            found: 0,
+            missing: Vec::new(),
+        }
+    }
+
+    /// Walks all PATHs. The root's attributes are returned, its tree comes when the workers are done.
+    pub(super) fn root(&mut self, tree: &PathTree, parent: Option<(ObjectId, Option<ObjectId>)>, input: Option<Input>) -> Result<Entry> {
+        let parent = parent.map_or_else(ParentDirectory::unknown, |(tree, stamps)| ParentDirectory::new(tree, stamps));
+        let mut input = input;
+        let entry = match &tree.source {
+            Some(PathSource::Path(path, number)) => self.root_directory(path, *number, parent)?,
+            _ => {
+                let writer = DirectoryWriter::new(None);
+                self.implied(writer, tree, parent, &mut input)?;
+                implied_entry(Vec::new())
+            }
+        };
+        self.flush()?;
+        if self.found == 0 {
+            return Err(Error::NoSource(self.missing.join("; ")));
+        }
+        Ok(entry)
+    }
+
+    /// `.` or `/`: the root of the archive is the directory itself.
+    fn root_directory(&mut self, path: &Path, number: u16, parent: ParentDirectory) -> Result<Entry> {
+        let nothing = |error: &FileError| Error::NoSource(error.chain());
+        let directory = SourceDir::open_path(path).map_err(|error| nothing(&error))?;
+        let stat = directory.stat().map_err(|error| nothing(&error))?;
+        self.found += 1;
+        self.argument = (number, 0);
+        self.device = stat.device;
+        let attributes = self.directory_attributes(&directory, &stat);
+        let mut entry = Entry {
+            node: node(Vec::new(), attributes, NodeKind::Directory { tree: ObjectId::zero() }, false),
+            xattrs: None,
+            stamp: None,
+            stamps: None,
+        };
+        store_long_xattrs(self.run, &mut entry)?;
+        self.directory(Arc::new(directory), DirectoryWriter::new(None), parent)?;
+        Ok(entry)
+    }
+
+    /// A directory that only exists because PATHs lie below it.
+    fn implied(&mut self, mut writer: DirectoryWriter, tree: &PathTree, mut parent: ParentDirectory, input: &mut Option<Input>) -> Result<()> {
+        for (name, child) in &tree.children {
+            let before = parent.find(&self.run.reader, name)?;
+            let length = self.push(name);
+            match &child.source {
+                Some(PathSource::Path(path, number)) => {
+                    self.argument = (*number, self.path.len() + 1);
+                    self.argument_path(&mut writer, path, name, before)?;
+                }
+                Some(PathSource::Input) => {
+                    self.found += 1;
+                    let place = writer.reserve(self.run, name)?;
+                    if let Some(reader) = input.take() {
+                        crate::ops::create::input::archive(self.run, reader, name.clone(), &self.path, place)?;
+                    }
+                }
+                None => {
+                    let place = writer.reserve(self.run, name)?;
+                    place.prepare(implied_entry(name.clone()))?;
+                    let below = parent_below(before.as_ref());
+                    self.implied(DirectoryWriter::new(Some(place)), child, below, input)?;
+                }
+            }
+            self.path.truncate(length);
+        }
+        writer.finish(self.run)
+    }
+
+    /// A PATH argument: any kind of file.
+    fn argument_path(&mut self, writer: &mut DirectoryWriter, path: &Path, name: &[u8], before: Option<Before>) -> Result<()> {
+        let (directory, stat) = match SourceDir::open_argument(path) {
+            Ok(found) => found,
+            Err(error) => {
+                self.missing.push(error.chain());
+                self.run.warn(&self.path, &error.chain());
+                self.run.monitor.entry('E', &self.path);
+                return Ok(());
+            }
+        };
+        self.found += 1;
+        self.device = stat.device;
+        let (parent, own_name) = directory;
+        self.entry(&Arc::new(parent), &own_name, name, stat, before, writer)
+    }
+
+    /// Everything in a directory.
+    fn directory(&mut self, directory: Arc<SourceDir>, mut writer: DirectoryWriter, mut parent: ParentDirectory) -> Result<()> {
+        self.batch_directories += 1;
+        match directory.names() {
+            Ok(names) => {
+                for name in names.iter() {
+                    if self.run.stopped() {
+                        return Ok(());
+                    }
+                    let length = self.push(name);
+                    self.named(&directory, name, &mut writer, &mut parent)?;
+                    self.path.truncate(length);
+                }
+            }
+            Err(error) => self.run.warn(&self.path, &error.chain()),
+        }
+        writer.finish(self.run)
+    }
+
+    fn named(&mut self, directory: &Arc<SourceDir>, name: &[u8], writer: &mut DirectoryWriter, parent: &mut ParentDirectory) -> Result<()> {
+        if self.run.options.excludes.excludes(&self.path) {
+            self.run.monitor.entry('-', &self.path);
+            return Ok(());
+        }
+        match directory.stat_child(name) {
+            Ok(stat) => {
+                let before = parent.find(&self.run.reader, name)?;
+                self.entry(directory, name, name, stat, before, writer)
+            }
+            Err(error) => {
+                let vanished = error.source.kind() == std::io::ErrorKind::NotFound;
+                let text = if vanished { "disappeared before it could be read".to_owned() } else { error.chain() };
+                self.run.warn(&self.path, &text);
+                self.run.monitor.entry('E', &self.path);
+                Ok(())
+            }
+        }
+    }
+
+    /// One entry, found as `source_name` in `directory`, stored as `name`.
+    fn entry(&mut self, directory: &Arc<SourceDir>, source_name: &[u8], name: &[u8], stat: Stat, before: Option<Before>, writer: &mut DirectoryWriter) -> Result<()> {
+        match stat.kind {
+            FileKind::Socket => {
+                self.run.monitor.note(&format!("{}: a socket, skipped", String::from_utf8_lossy(&self.path)));
+                Ok(())
+            }
+            FileKind::Directory => self.subdirectory(directory, source_name, name, &stat, before, writer),
+            FileKind::File => self.file(directory, source_name, name, stat, before, writer),
+            FileKind::Symlink | FileKind::Fifo | FileKind::CharDevice | FileKind::BlockDevice => {
+                self.special(directory, source_name, name, &stat, before, writer)
+            }
+        }
+    }
+
+    fn subdirectory(&mut self, above: &Arc<SourceDir>, source_name: &[u8], name: &[u8], stat: &Stat, before: Option<Before>, writer: &mut DirectoryWriter) -> Result<()> {
+        let crossing = self.run.options.one_file_system && stat.device != self.device;
+        let opened = above.open_child(source_name);
+        if let (Ok(directory), false) = (&opened, crossing) {
+            if self.is_tagged(directory) {
+                self.run.monitor.entry('-', &self.path);
+                return Ok(());
+            }
+        }
+        let place = writer.reserve(self.run, name)?;
+        let trusted = old_enough(stat, clock::coarse());
+        let same = before.as_ref().filter(|before| same_status(before, stat) && matches!(before.node.kind, NodeKind::Directory { .. }));
+        let inherited = match same {
+            Some(before) if self.run.inherits(&before.node, before.xattrs)? => Some((before.node.attributes.clone(), before.xattrs)),
+            _ => None,
+        };
+        let (mut attributes, xattrs) = match (&opened, inherited) {
+            (_, Some((attributes, xattrs))) => (attributes, xattrs),
+            (Ok(directory), None) => (self.directory_attributes(directory, stat), None),
+            (Err(_), None) => (self.run.attributes_without_opening(above, source_name, &self.path, stat), None),
+        };
+        self.run.refresh_owners(&mut attributes, stat);
+        let missing = opened.is_err();
+        let mut entry = Entry {
+            node: node(name.to_vec(), attributes, NodeKind::Directory { tree: ObjectId::zero() }, missing),
+            xattrs,
+            stamp: (trusted && !missing).then_some(stamp_of(stat)),
+            stamps: None,
+        };
+        store_long_xattrs(self.run, &mut entry)?;
+        self.run.count(if missing { 'E' } else { 'd' }, &self.path, &entry.node);
+        place.prepare(entry)?;
+        let inside = DirectoryWriter::new(Some(place));
+        match opened {
+            Ok(directory) if !crossing => self.directory(Arc::new(directory), inside, parent_below(before.as_ref())),
+            Ok(_) => inside.finish(self.run),
+            Err(error) => {
+                self.run.warn(&self.path, &error.chain());
+                inside.finish(self.run)
+            }
+        }
+    }
+
+    fn directory_attributes(&self, directory: &SourceDir, stat: &Stat) -> Attributes {
+        let mut attributes = self.run.attributes(stat);
+        match directory.xattrs() {
+            Ok(xattrs) => attributes.xattrs = xattrs,
+            Err(error) => self.run.warn(&self.path, &error.chain()),
+        }
+        match directory.file_flags() {
+            Ok(flags) => attributes.file_flags = flags,
+            Err(error) => self.run.warn(&self.path, &error.chain()),
+        }
+        attributes
+    }
+
+    /// Whether a directory asks to be left out: CACHEDIR.TAG, or a name of --exclude-if-present.
+    fn is_tagged(&self, directory: &SourceDir) -> bool {
+        let options = self.run.options;
+        options.exclude_if_present.iter().any(|name| directory.stat_child(name).is_ok())
+            || options.exclude_caches && directory.is_cache()
+    }
+
+    fn file(&mut self, directory: &Arc<SourceDir>, source_name: &[u8], name: &[u8], stat: Stat, before: Option<Before>, writer: &mut DirectoryWriter) -> Result<()> {
+        let place = writer.reserve(self.run, name)?;
+        let link = (stat.links > 1).then(|| self.link_id());
+        let link = match link {
+            Some(link) => match self.join_link(&stat, link, place.clone(), name)? {
+                Some(link) => Some(link),
+                None => return Ok(()),
+            },
+            None => None,
+        };
+        let mut previous = None;
+        let mut status = 'A';
+        if let Some(before) = before {
+            if let NodeKind::File { chunking, size, .. } = before.node.kind {
+                previous = Some((chunking, size));
+                status = 'M';
+                if unchanged(self.run.options.files_cache, &before, &stat) && self.run.inherits(&before.node, before.xattrs)? {
+                    return self.take_over(directory, source_name, &stat, before, link, place);
+                }
+            }
+        }
+        let job = Job { directory: Arc::clone(directory), name: name.to_vec(), source_name: source_name.to_vec(), path: self.path.clone(), stat, place, previous, status, link };
+        self.push_job(job)
+    }
+
+    /// A file that has not changed: its content is the parent's, and its attributes too unless its status changed.
+    fn take_over(&mut self, directory: &Arc<SourceDir>, source_name: &[u8], stat: &Stat, before: Before, link: Option<LinkId>, place: Place) -> Result<()> {
+        let same = same_status(&before, stat);
+        let mut node = before.node;
+        let mut xattrs = before.xattrs;
+        if !same {
+            node.attributes = self.run.attributes_without_opening(directory, source_name, &self.path, stat);
+            xattrs = None;
+        }
+        self.run.refresh_owners(&mut node.attributes, stat);
+        if let NodeKind::File { link: old, .. } = &mut node.kind {
+            *old = link;
+        }
+        let stamp = before.stamp.stamp.map(|_| stamp_of(stat));
+        let mut entry = Entry { node, xattrs, stamp, stamps: None };
+        store_long_xattrs(self.run, &mut entry)?;
+        crate::ops::create::file::resolve_link(self.run, stat, Some(&entry))?;
+        self.run.count('U', &self.path, &entry.node);
+        place.fill(self.run, entry)
+    }
+
+    /// The id of a group whose first member is looked at now (docs/format.md §7).
+    fn link_id(&self) -> LinkId {
+        let mut path = self.argument.0.to_le_bytes().to_vec();
+        path.extend_from_slice(self.path.get(self.argument.1..).unwrap_or_default());
+        let hash = self.run.repository.ring().name_hash(&path);
+        let mut id = LinkId::default();
+        id.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
+        id
+    }
+
+    /// The first member of a group gets its link id back and is read; the others take what it becomes.
+    fn join_link(&mut self, stat: &Stat, link: LinkId, place: Place, name: &[u8]) -> Result<Option<LinkId>> {
+        let key = (stat.device, stat.inode);
+        let done = {
+            let mut links = self.run.links.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            match links.get_mut(&key) {
+                None => {
+                    links.insert(key, Link::Reading(Vec::new()));
+                    return Ok(Some(link));
+                }
+                Some(Link::Reading(waiting)) => {
+                    waiting.push((place, self.path.clone()));
+                    return Ok(None);
+                }
+                Some(Link::Done(entry)) => entry.clone(),
+            }
+        };
+        let mut entry = *done;
+        entry.node.name = name.to_vec();
+        self.run.count('U', &self.path, &entry.node);
+        place.fill(self.run, entry)?;
+        Ok(None)
+    }
+
+    fn special(&mut self, directory: &Arc<SourceDir>, source_name: &[u8], name: &[u8], stat: &Stat, before: Option<Before>, writer: &mut DirectoryWriter) -> Result<()> {
+        let trusted = old_enough(stat, clock::coarse());
+        let stamp = trusted.then_some(stamp_of(stat));
+        if let Some(before) = before {
+            let same_kind = special_kind(stat).is_some_and(|kind| kind == before.node.kind)
+                || stat.kind == FileKind::Symlink && matches!(before.node.kind, NodeKind::Symlink { .. });
+            if same_kind && same_status(&before, stat) && self.run.inherits(&before.node, before.xattrs)? {
+                let place = writer.reserve(self.run, name)?;
+                let mut node = before.node;
+                self.run.refresh_owners(&mut node.attributes, stat);
+                self.run.count('U', &self.path, &node);
+                return place.fill(self.run, Entry { node, xattrs: before.xattrs, stamp, stamps: None });
+            }
+        }
+        let (kind, status) = match special_kind(stat) {
+            Some(kind @ NodeKind::Fifo) => (kind, 'f'),
+            Some(kind @ NodeKind::CharDevice { .. }) => (kind, 'c'),
+            Some(kind) => (kind, 'b'),
+            None => match directory.read_link(source_name) {
+                Ok(target) => (NodeKind::Symlink { target }, 's'),
+                Err(error) => {
+                    self.run.warn(&self.path, &error.chain());
+                    self.run.monitor.entry('E', &self.path);
+                    return Ok(());
+                }
+            },
+        };
+        let place = writer.reserve(self.run, name)?;
+        let attributes = self.run.attributes_without_opening(directory, source_name, &self.path, stat);
+        let mut entry = Entry { node: node(name.to_vec(), attributes, kind, false), xattrs: None, stamp, stamps: None };
+        store_long_xattrs(self.run, &mut entry)?;
+        self.run.count(status, &self.path, &entry.node);
+        place.fill(self.run, entry)
+    }
+
+    fn push(&mut self, name: &[u8]) -> usize {
+        let length = self.path.len();
+        if length > 0 {
+            self.path.push(b'/');
+        }
+        self.path.extend_from_slice(name);
+        length
+    }
+
+    fn push_job(&mut self, job: Job) -> Result<()> {
+        self.batch_bytes += job.stat.size.max(4096);
+        self.batch.push(job);
+        let full = self.batch_bytes >= BATCH_BYTES || self.batch.len() >= BATCH_FILES || self.batch_directories >= BATCH_DIRECTORIES;
+        if full { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.batch_bytes = 0;
+        self.batch_directories = 0;
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let batch = std::mem::take(&mut self.batch);
+        self.slots.take();
+        let (run, slots) = (self.run, Arc::clone(&self.slots));
+        self.scope.spawn(move |scope| {
+            for job in batch {
+                job.run(run, scope);
+            }
+            slots.give();
+        });
+        Ok(())
+    }
+}
+
+/// Bytes of standard input.
+pub(super) type Input = Box<dyn std::io::Read + Send>;
+
+fn implied_entry(name: Vec<u8>) -> Entry {
+    let attributes = Attributes { mode: 0o755, owner: Owner::default(), group: Owner::default(), mtime: Timestamp::default(), file_flags: 0, xattrs: Vec::new() };
+    let mut node = node(name, attributes, NodeKind::Directory { tree: ObjectId::zero() }, false);
+    node.implied = true;
+    Entry { node, xattrs: None, stamp: None, stamps: None }
+}
+
+fn parent_below(before: Option<&Before>) -> ParentDirectory {
+    match before {
+        Some(Before { node: Node { kind: NodeKind::Directory { tree }, .. }, stamp, .. }) => ParentDirectory::new(*tree, stamp.directory),
+        _ => ParentDirectory::unknown(),
+    }
+}
+
+fn special_kind(stat: &Stat) -> Option<NodeKind> {
+    let (major, minor) = stat.special;
+    match stat.kind {
+        FileKind::Fifo => Some(NodeKind::Fifo),
+        FileKind::CharDevice => Some(NodeKind::CharDevice { major, minor }),
+        FileKind::BlockDevice => Some(NodeKind::BlockDevice { major, minor }),
+        FileKind::File | FileKind::Directory | FileKind::Symlink | FileKind::Socket => None,
+    }
+}
+
+fn stamp_of(stat: &Stat) -> Stamp {
+    Stamp { inode: stat.inode, ctime: stat.ctime }
+}
+
+/// Whether neither content nor attributes can have changed.
+fn same_status(before: &Before, stat: &Stat) -> bool {
+    before.stamp.stamp == Some(stamp_of(stat)) && !before.node.missing
+}
+
+/// Whether the content is believed to be the parent's.
+fn unchanged(cache: FilesCache, before: &Before, stat: &Stat) -> bool {
+    let Some(stamp) = before.stamp.stamp else { return false };
+    let NodeKind::File { size, content, .. } = before.node.kind else { return false };
+    let sound = !before.node.changed && !before.node.missing && content != Content::Missing;
+    sound
+        && size == stat.size
+        && match cache {
+            FilesCache::CtimeSizeInode => stamp == stamp_of(stat),
+            FilesCache::CtimeSize => stamp.ctime == stat.ctime,
+            FilesCache::MtimeSize => before.node.attributes.mtime == stat.mtime,
+            FilesCache::Disabled => false,
+        }
+}

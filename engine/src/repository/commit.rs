@@ -1,0 +1,122 @@
+//! The commit of an archive: docs/gc.md, rules 3 to 8, in their order. Everything the manifest refers to is durable and indexed before.
+//!
+//! The order of the reads is the proof. After the manifest is put, and only then, gc/ is listed and after it packs/: whoever sees a pack
+//! there and in no gc record knows that any compaction that condemns it later will see the manifest.
+
+use std::sync::Arc;
+
+use crate::compress::Compression;
+use crate::crypto::Purpose;
+use crate::error::{Error, Result};
+use crate::format::file::Class;
+use crate::format::manifest::Manifest;
+use crate::format::mark::Mark;
+use crate::format::records::Verb;
+use crate::id::{ArchiveId, ObjectId, PackId};
+use crate::repository::look::Look;
+use crate::repository::packer::Packer;
+use crate::repository::{Index, Reader, Repository, Stored};
+use crate::store::{Key, Kind};
+
+/// The packs that an archive's objects were found in or put into.
+#[derive(Clone, Debug, Default)]
+pub struct References {
+    /// Names and sizes.
+    pub packs: Vec<(PackId, u64)>,
+}
+
+/// How a commit ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Commit {
+    /// The archive counts, and is durable.
+    Done {
+        /// Its id.
+        id: ArchiveId,
+        /// The packs it refers to.
+        packs: Vec<(PackId, u64)>,
+    },
+    /// Objects were lost since they were looked up: make the archive again from the source, with a fresh index.
+    Again,
+}
+
+/// Calls back with every object that an archive refers to.
+pub type EachObject<'a> = dyn Fn(&Reader<'_>, &Manifest, &mut dyn FnMut(Purpose, ObjectId) -> Result<()>) -> Result<()> + 'a;
+
+impl Repository {
+    /// Makes an archive count. `each_object` is only asked when a pack has gone or was condemned meanwhile.
+    ///
+    /// # Errors
+    /// The store failed: the archive does not count, whatever is left of it is expired by a compaction.
+    pub fn commit(&self, manifest: &Manifest, references: &References, each_object: &EachObject<'_>) -> Result<Commit> {
+        let id = self.put_manifest(manifest)?;
+        let Some(packs) = self.confirm_packs(manifest, references, each_object)? else { return Ok(Commit::Again) };
+        self.core.store.put(&Key::ok_mark(id), &Mark::Ok.encode(id))?;
+        if self.stands(id)? { Ok(Commit::Done { id, packs }) } else { Ok(Commit::Again) }
+    }
+
+    /// Rule 3: pending from here on, a root of every compaction that looks later.
+    fn put_manifest(&self, manifest: &Manifest) -> Result<ArchiveId> {
+        let (name, _) = self.core.put_sealed(Kind::Archives, Class::Root, &manifest.encode())?;
+        Ok(ArchiveId::from_bytes(*name.as_bytes()))
+    }
+
+    /// Rule 4: gc/, then packs/. `None` if something has no copy left.
+    fn confirm_packs(
+        &self,
+        manifest: &Manifest,
+        references: &References,
+        each_object: &EachObject<'_>,
+    ) -> Result<Option<Vec<(PackId, u64)>>> {
+        let look = Look::packs(&self.core)?;
+        if references.packs.iter().all(|(pack, size)| look.is_good(pack, *size)) {
+            return Ok(Some(references.packs.clone()));
+        }
+        self.rescue(manifest, each_object)
+    }
+
+    /// Rule 6: what has no good copy is sealed again under a new name, from a condemned pack as long as one stands.
+    fn rescue(&self, manifest: &Manifest, each_object: &EachObject<'_>) -> Result<Option<Vec<(PackId, u64)>>> {
+        let index = Arc::new(self.load_index()?);
+        let mut packer = Packer::new(self, Arc::clone(&index), Compression::default(), Verb::Create);
+        let reader = Reader::new(self, Arc::clone(&index));
+        let kept = index.pack_set();
+        let result = each_object(&reader, manifest, &mut |purpose, object| {
+            match packer.claim(&object) {
+                Stored::Known(number) => kept.insert(number),
+                Stored::New => packer.put_claimed(purpose, object, &reader.object(purpose, &object)?)?,
+            }
+            Ok(())
+        });
+        match result {
+            Ok(()) => {}
+            Err(Error::ObjectMissing { .. } | Error::Damaged { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        packer.flush()?;
+        let mut packs = index.packs_of(&kept);
+        packs.extend(packer.packs());
+        Ok(Some(packs))
+    }
+
+    /// Rule 8: after the mark, gc/ and then the manifest itself. If a compaction names it or has dropped it, this archive does not count.
+    fn stands(&self, id: ArchiveId) -> Result<bool> {
+        let expiring = Look::gc(&self.core)?.expiring.contains(&id);
+        let gone = self.core.store.size(&Key::archive(id))?.is_none();
+        if gone {
+            self.core.store.remove(&Key::ok_mark(id))?;
+        } else if expiring {
+            // Its author spares or drops it; either way the archive that is made next takes its place.
+            self.core.store.put(&Key::deleted_mark(id), &Mark::Deleted.encode(id))?;
+        }
+        Ok(!gone && !expiring)
+    }
+}
+
+impl Index {
+    /// Everything that an archive's objects were found in, and what a packer has put.
+    pub fn references(&self, found: &crate::repository::PackSet, packer: &Packer) -> References {
+        let mut packs = self.packs_of(found);
+        packs.extend(packer.packs());
+        References { packs }
+    }
+}

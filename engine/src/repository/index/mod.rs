@@ -1,0 +1,327 @@
+//! The local index: exactly the union of the segments that a listing named, on disk, mapped, searched without locks.
+//!
+//! Entries are hints. Which copy of an object counts is decided by the listings of `gc/` and `packs/` that a [`Look`] holds:
+//! a pack that is missing or has another size is absent, and one that a gc record names is condemned (docs/gc.md).
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+
+use crate::crypto::SecretKey;
+use crate::error::{Error, Result};
+use crate::format::segment::Segment;
+use crate::id::{FileId, ObjectId, PackId};
+use crate::repository::look::Look;
+
+mod merge;
+mod run;
+
+use run::{Run, RunContent};
+pub use run::{RunBlock, RunEntry, RunPack};
+
+/// Most entries of a run that is made in memory: 40 MB.
+const RUN_ENTRIES: usize = 1 << 20;
+/// With more runs than this, the smaller ones are merged.
+const MOST_RUNS: usize = 8;
+
+/// Where an object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// The pack.
+    pub pack: PackId,
+    /// Offset of the block's head.
+    pub offset: u32,
+    /// Length of the block's sealed body.
+    pub body_length: u32,
+    /// Which object of the block, from 0.
+    pub position: u32,
+}
+
+/// What the last look says of a pack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PackState {
+    /// It exists with the right size, and nobody condemned it.
+    Good(u32),
+    /// It exists, but a compaction will remove it.
+    Condemned,
+    /// It is missing, or not what it should be.
+    Absent,
+}
+
+#[derive(Debug)]
+struct LoadedRun {
+    run: Run,
+    states: Vec<PackState>,
+}
+
+/// Where run files are kept: the user's cache, or a folder that goes with the process.
+#[derive(Debug)]
+pub struct CacheFolder {
+    path: PathBuf,
+    _temporary: Option<tempfile::TempDir>,
+}
+
+impl CacheFolder {
+    /// Uses `path`, made if needed and private to the user; a temporary folder without one.
+    pub fn open(path: Option<&Path>) -> Result<Self> {
+        use std::os::unix::fs::DirBuilderExt;
+        if let Some(path) = path {
+            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+            made.map_err(|source| Error::Local { action: "create the cache folder", path: path.to_owned(), source })?;
+            return Ok(Self { path: path.to_owned(), _temporary: None });
+        }
+        let temporary = tempfile::tempdir()
+            .map_err(|source| Error::Local { action: "create a folder in", path: std::env::temp_dir(), source })?;
+        Ok(Self { path: temporary.path().to_owned(), _temporary: Some(temporary) })
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// The index, with what the look it was made from says of every pack.
+pub struct Index {
+    folder: Arc<CacheFolder>,
+    cache_key: SecretKey,
+    runs: RwLock<Arc<Vec<Arc<LoadedRun>>>>,
+    known_packs: Vec<(PackId, u64)>,
+}
+
+impl std::fmt::Debug for Index {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Index").field("folder", &self.folder).field("packs", &self.known_packs.len()).finish_non_exhaustive()
+    }
+}
+
+impl Index {
+    /// Loads the union of the segments that `look` lists. Runs in the folder that stand for listed segments are taken over, runs that
+    /// stand for others are removed, and what is missing is read by `read`.
+    pub fn load(
+        folder: Arc<CacheFolder>,
+        cache_key: SecretKey,
+        look: &Look,
+        read: &(dyn Fn(FileId) -> Result<Option<Segment>> + Sync),
+    ) -> Result<Self> {
+        let mut runs = take_over(&folder, &cache_key, &look.segments);
+        let known: HashSet<FileId> = runs.iter().flat_map(|run| run.segments().iter().copied()).collect();
+        let missing: Vec<FileId> = look.segments.iter().filter(|id| !known.contains(id)).copied().collect();
+        runs.extend(load_missing(&folder, &cache_key, &missing, read)?);
+        if runs.len() > MOST_RUNS {
+            runs = merge::merge_small(runs, &folder, &cache_key)?;
+        }
+        let mut numbers = HashMap::new();
+        let mut known_packs = Vec::new();
+        let runs = runs.into_iter().map(|run| {
+            let states = run.packs().iter().map(|pack| state(pack, look, &mut numbers, &mut known_packs)).collect();
+            Arc::new(LoadedRun { run, states })
+        });
+        let runs = RwLock::new(Arc::new(runs.collect::<Vec<_>>()));
+        Ok(Self { folder, cache_key, runs, known_packs })
+    }
+
+    fn runs(&self) -> Arc<Vec<Arc<LoadedRun>>> {
+        Arc::clone(&self.runs.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A good copy of an object that a writer may refer to.
+    pub fn good(&self, id: &ObjectId) -> Option<PackNumber> {
+        for loaded in self.runs().iter() {
+            for entry in loaded.run.find(id) {
+                let block = loaded.run.block(entry.block);
+                if let Some(PackState::Good(number)) = block.and_then(|block| loaded.states.get(block.pack as usize)) {
+                    return Some(PackNumber(*number));
+                }
+            }
+        }
+        None
+    }
+
+    /// Every copy that a reader can try, good ones first.
+    pub fn copies(&self, id: &ObjectId) -> Vec<Location> {
+        let mut good = Vec::new();
+        let mut condemned = Vec::new();
+        for loaded in self.runs().iter() {
+            for entry in loaded.run.find(id) {
+                let Some(block) = loaded.run.block(entry.block) else { continue };
+                let Some(pack) = loaded.run.packs().get(block.pack as usize) else { continue };
+                let location =
+                    Location { pack: pack.id, offset: block.offset, body_length: block.body_length, position: entry.position };
+                match loaded.states.get(block.pack as usize) {
+                    Some(PackState::Good(_)) => good.push(location),
+                    Some(PackState::Condemned) => condemned.push(location),
+                    Some(PackState::Absent) | None => {}
+                }
+            }
+        }
+        good.append(&mut condemned);
+        good
+    }
+
+    /// How many entries it has; an object stored twice counts twice.
+    pub fn entry_count(&self) -> u64 {
+        self.runs().iter().map(|loaded| loaded.run.len() as u64).sum()
+    }
+
+    /// A set of the packs that were good when the index was loaded.
+    pub fn pack_set(&self) -> PackSet {
+        PackSet { bits: (0..self.known_packs.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect() }
+    }
+
+    /// The packs in a set, with their sizes.
+    pub fn packs_of(&self, set: &PackSet) -> Vec<(PackId, u64)> {
+        let is_set = |number: usize| {
+            set.bits.get(number / 64).is_some_and(|word| word.load(Ordering::Relaxed) & (1 << (number % 64)) != 0)
+        };
+        self.known_packs.iter().enumerate().filter(|(number, _)| is_set(*number)).map(|(_, pack)| *pack).collect()
+    }
+
+    /// Adds what this process has just put: packs that are its own.
+    pub fn add(&self, name: FileId, segment: &Segment) -> Result<()> {
+        let mut content = RunContent::default();
+        collect(name, segment, &mut content)?;
+        let run = write_and_open(content, &self.folder, &self.cache_key)?;
+        let states = vec![PackState::Good(PackNumber::OWN.0); run.packs().len()];
+        let mut runs = self.runs.write().unwrap_or_else(PoisonError::into_inner);
+        let mut longer: Vec<_> = runs.iter().cloned().collect();
+        longer.push(Arc::new(LoadedRun { run, states }));
+        *runs = Arc::new(longer);
+        Ok(())
+    }
+}
+
+/// A pack that was good when the index was loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackNumber(u32);
+
+impl PackNumber {
+    /// A pack that this process put; it is in no [`PackSet`].
+    pub const OWN: Self = Self(u32::MAX);
+}
+
+/// Packs that an archive refers to; filled from many threads.
+#[derive(Debug)]
+pub struct PackSet {
+    bits: Vec<AtomicU64>,
+}
+
+impl PackSet {
+    /// Adds a pack.
+    pub fn insert(&self, number: PackNumber) {
+        if let Some(word) = self.bits.get(number.0 as usize / 64) {
+            let bit = 1 << (number.0 % 64);
+            if word.load(Ordering::Relaxed) & bit == 0 {
+                word.fetch_or(bit, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+fn state(pack: &RunPack, look: &Look, numbers: &mut HashMap<PackId, u32>, known: &mut Vec<(PackId, u64)>) -> PackState {
+    if look.packs.get(&pack.id) != Some(&pack.size) {
+        return PackState::Absent;
+    }
+    if look.condemned.contains(&pack.id) {
+        return PackState::Condemned;
+    }
+    PackState::Good(*numbers.entry(pack.id).or_insert_with(|| {
+        known.push((pack.id, pack.size));
+        u32::try_from(known.len() - 1).unwrap_or(u32::MAX)
+    }))
+}
+
+/// Opens the runs of the folder that stand for listed segments only, and removes the others.
+fn take_over(folder: &CacheFolder, cache_key: &SecretKey, listed: &HashSet<FileId>) -> Vec<Run> {
+    let Ok(files) = fs::read_dir(folder.path()) else { return Vec::new() };
+    let mut runs: Vec<Run> = Vec::new();
+    for file in files.flatten() {
+        if file.path().extension().is_none_or(|extension| extension != "run") {
+            continue;
+        }
+        match Run::open(&file.path(), cache_key) {
+            Some(run) if run.segments().iter().all(|id| listed.contains(id)) => runs.push(run),
+            _ => drop(fs::remove_file(file.path())),
+        }
+    }
+    // The largest first: a smaller one that says nothing new is what a merge left over.
+    runs.sort_by_key(|run| std::cmp::Reverse(run.len()));
+    let mut covered = HashSet::new();
+    runs.retain(|run| {
+        let fresh = run.segments().iter().filter(|id| covered.insert(**id)).count() > 0;
+        if !fresh {
+            let _ = fs::remove_file(run.path());
+        }
+        fresh
+    });
+    runs
+}
+
+fn load_missing(
+    folder: &CacheFolder,
+    cache_key: &SecretKey,
+    missing: &[FileId],
+    read: &(dyn Fn(FileId) -> Result<Option<Segment>> + Sync),
+) -> Result<Vec<Run>> {
+    let mut runs = Vec::new();
+    let mut content = RunContent::default();
+    for group in missing.chunks(4) {
+        let segments: Vec<_> = group.to_vec().into_par_iter().map(|id| read(id).map(|found| (id, found))).collect::<Result<_>>()?;
+        for (id, segment) in segments {
+            if let Some(segment) = segment {
+                collect(id, &segment, &mut content)?;
+            }
+        }
+        if content.entries.len() >= RUN_ENTRIES {
+            runs.push(write_and_open(std::mem::take(&mut content), folder, cache_key)?);
+        }
+    }
+    if !content.segments.is_empty() {
+        runs.push(write_and_open(content, folder, cache_key)?);
+    }
+    Ok(runs)
+}
+
+fn collect(id: FileId, segment: &Segment, content: &mut RunContent) -> Result<()> {
+    content.segments.push(id);
+    let number = |n: usize| u32::try_from(n).map_err(|_| Error::Internal("an index run of 2^32 blocks".to_owned()));
+    for pack in &segment.packs {
+        let damaged = |error: crate::codec::DecodeError| Error::Damaged { file: format!("index/{}", id.to_hex()), problem: error.to_string() };
+        let pack_number = number(content.packs.len())?;
+        content.packs.push(RunPack { id: pack.id, size: pack.size, class: pack.class });
+        for block in pack.blocks().map_err(damaged)? {
+            let block_number = number(content.blocks.len())?;
+            content.blocks.push(RunBlock { pack: pack_number, offset: block.offset, body_length: block.body_length });
+            for (position, entry) in (0u32..).zip(&block.entries) {
+                content.entries.push(RunEntry { id: entry.id, block: block_number, position });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn write_and_open(content: RunContent, folder: &CacheFolder, cache_key: &SecretKey) -> Result<Run> {
+    let path = fresh_run_path(folder)?;
+    content.write(&path, cache_key)?;
+    reopen(&path, cache_key)
+}
+
+fn fresh_run_path(folder: &CacheFolder) -> Result<PathBuf> {
+    let name: [u8; 16] = crate::crypto::random()?;
+    Ok(folder.path().join(format!("{}.run", crate::id::hex(&name))))
+}
+
+fn reopen(path: &Path, cache_key: &SecretKey) -> Result<Run> {
+    Run::open(path, cache_key).ok_or_else(|| Error::Local {
+        action: "read back",
+        path: path.to_owned(),
+        source: std::io::Error::other("the file that was just written is not readable as an index run"),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+//! A look: what the listings say, in the order that docs/gc.md proves: gc/, then archives/, then index/, then packs/.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::error::{Error, Result};
+use crate::format::file::Class;
+use crate::format::records::GcRecord;
+use crate::id::{ArchiveId, FileId, PackId};
+use crate::repository::Core;
+use crate::store::{Key, Kind};
+
+/// What exists, and what a compaction has condemned.
+#[derive(Debug, Default)]
+pub struct Look {
+    /// Packs named in some gc record.
+    pub condemned: HashSet<PackId>,
+    /// Pending archives named in some gc record.
+    pub expiring: HashSet<ArchiveId>,
+    /// Index segments.
+    pub segments: HashSet<FileId>,
+    /// Packs and their sizes.
+    pub packs: HashMap<PackId, u64>,
+}
+
+impl Look {
+    /// Everything that a writer or reader needs to load an index.
+    pub(crate) fn index(core: &Core) -> Result<Self> {
+        let mut look = Self::gc(core)?;
+        look.segments = listed_ids(core, Kind::Index)?.into_keys().map(FileId::from_bytes).collect();
+        look.packs = listed_ids(core, Kind::Packs)?.into_iter().map(|(id, size)| (PackId::from_bytes(id), size)).collect();
+        Ok(look)
+    }
+
+    /// Rule 4: gc/ first, then packs/. Whoever sees a pack here and in no gc record knows that it was not condemned when gc/ was listed.
+    pub(crate) fn packs(core: &Core) -> Result<Self> {
+        let mut look = Self::gc(core)?;
+        look.packs = listed_ids(core, Kind::Packs)?.into_iter().map(|(id, size)| (PackId::from_bytes(id), size)).collect();
+        Ok(look)
+    }
+
+    /// gc/ only.
+    pub(crate) fn gc(core: &Core) -> Result<Self> {
+        let mut look = Self::default();
+        for id in listed_ids(core, Kind::Gc)?.into_keys() {
+            let key = Key::file(Kind::Gc, FileId::from_bytes(id));
+            let Some(payload) = core.read_sealed(&key, Class::Gc)? else { continue };
+            let record = GcRecord::decode(&payload)
+                .map_err(|error| Error::Damaged { file: key.to_string(), problem: error.to_string() })?;
+            look.condemned.extend(record.packs);
+            look.expiring.extend(record.pending);
+        }
+        Ok(look)
+    }
+
+    /// Whether a pack exists with this size and nobody condemned it.
+    pub fn is_good(&self, pack: &PackId, size: u64) -> bool {
+        self.packs.get(pack) == Some(&size) && !self.condemned.contains(pack)
+    }
+}
+
+/// The names in a folder that are 64 hexadecimal digits, with sizes; anything else there is not data.
+fn listed_ids(core: &Core, kind: Kind) -> Result<HashMap<[u8; 32], u64>> {
+    let listed = core.store.list(kind)?;
+    Ok(listed.into_iter().filter_map(|file| Some((crate::id::unhex(&file.name)?, file.size))).collect())
+}

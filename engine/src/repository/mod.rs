@@ -1,0 +1,169 @@
+//! A repository: keys, packs, index and commit joined over a store. Knows nothing of directories or databases.
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use crate::chunker::Gear;
+use crate::crypto::{KeyRing, Subkey};
+use crate::error::{Error, Result, StoreErrorKind};
+use crate::format::config::{Config, Profile};
+use crate::format::file::{Class, SessionId, open_file, seal_file};
+use crate::format::{FILE_LIMIT, FormatError, Opened};
+use crate::id::{FileId, RepositoryId};
+use crate::store::{Key, Kind, Store};
+
+mod archives;
+mod commit;
+mod index;
+mod look;
+mod open;
+mod packer;
+mod reader;
+mod session;
+
+pub use archives::{Archive, ArchiveListing};
+pub use commit::{Commit, References};
+pub use index::{CacheFolder, Index, Location, PackNumber, PackSet};
+pub use look::Look;
+pub use open::{InitOptions, OpenOptions, Probe, Secret, SlotInfo, SlotInfoKind};
+pub use packer::{BlockBuilder, Packer, Stored};
+pub use reader::Reader;
+
+/// What every part of a repository needs: the store, the keys, and who we are.
+pub(crate) struct Core {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) ring: KeyRing,
+    pub(crate) config: Config,
+    pub(crate) profile: Profile,
+    pub(crate) session: SessionId,
+    pub(crate) host_id: [u8; 16],
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core").field("store", &self.store).field("profile", &self.profile).finish_non_exhaustive()
+    }
+}
+
+/// An open repository.
+#[derive(Debug)]
+pub struct Repository {
+    core: Arc<Core>,
+    cache_dir: Option<PathBuf>,
+    opened_with: FileId,
+    gear: OnceLock<Gear>,
+}
+
+impl Repository {
+    /// Its id.
+    pub fn id(&self) -> RepositoryId {
+        self.core.config.repository
+    }
+
+    /// Whether it needs a key.
+    pub fn encrypted(&self) -> bool {
+        self.core.config.encrypted
+    }
+
+    /// What a message calls it.
+    pub fn describe(&self) -> String {
+        self.core.store.describe()
+    }
+
+    /// How it is cut.
+    pub fn profile(&self) -> &Profile {
+        &self.core.profile
+    }
+
+    /// Its keys.
+    pub fn ring(&self) -> &KeyRing {
+        &self.core.ring
+    }
+
+    /// Its store.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.core.store
+    }
+
+    /// The machine's id, as the caller gave it.
+    pub fn host_id(&self) -> [u8; 16] {
+        self.core.host_id
+    }
+
+    /// The table of the content-defined chunker.
+    pub fn gear(&self) -> &Gear {
+        self.gear.get_or_init(|| Gear::from_key(self.core.ring.subkey(Subkey::Chunker).expose()))
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    /// The folder of the local caches, or none.
+    pub fn cache_dir(&self) -> Option<&PathBuf> {
+        self.cache_dir.as_ref()
+    }
+
+    /// Lists gc/, index/ and packs/ and loads the index from them.
+    pub fn load_index(&self) -> Result<Index> {
+        let look = Look::index(&self.core)?;
+        self.load_index_of(&look)
+    }
+
+    /// Loads the index that a look lists.
+    pub(crate) fn load_index_of(&self, look: &Look) -> Result<Index> {
+        let folder = Arc::new(CacheFolder::open(self.cache_dir.as_ref().map(|dir| dir.join("index")).as_deref())?);
+        let core = Arc::clone(&self.core);
+        Index::load(folder, self.core.ring.subkey(Subkey::SealIndex), look, &move |id| core.read_segment(id))
+    }
+}
+
+impl Core {
+    /// Opens a whole sealed file after comparing its name with its bytes; `None` if it is gone.
+    pub(crate) fn read_sealed(&self, key: &Key, class: Class) -> Result<Option<Vec<u8>>> {
+        let Some(bytes) = read_optional(self.store.as_ref(), key)? else { return Ok(None) };
+        if key.name() != blake3::hash(&bytes).to_hex().as_str() {
+            return Err(damaged(key, "its bytes are not those that its name says"));
+        }
+        opened(key, open_file(&self.ring, class, &bytes)).map(Some)
+    }
+
+    /// Seals a payload and puts it under the name of its bytes, durable.
+    pub(crate) fn put_sealed(&self, kind: Kind, class: Class, payload: &[u8]) -> Result<(FileId, u64)> {
+        let bytes = seal_file(&self.ring, class, self.session, payload)?;
+        let id = FileId::from_bytes(*blake3::hash(&bytes).as_bytes());
+        self.store.put(&Key::file(kind, id), &bytes)?;
+        Ok((id, bytes.len() as u64))
+    }
+
+    /// An index segment, or `None` if it is gone: another has replaced it.
+    pub(crate) fn read_segment(&self, id: FileId) -> Result<Option<crate::format::segment::Segment>> {
+        let key = Key::file(Kind::Index, id);
+        let Some(payload) = self.read_sealed(&key, Class::Index)? else { return Ok(None) };
+        crate::format::segment::Segment::decode(&payload).map(Some).map_err(|error| damaged(&key, error))
+    }
+}
+
+pub(crate) fn read_optional(store: &dyn Store, key: &Key) -> Result<Option<Vec<u8>>> {
+    match store.read(key, FILE_LIMIT) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// "FILE is damaged: PROBLEM".
+pub(crate) fn damaged(key: &Key, problem: impl ToString) -> Error {
+    Error::Damaged { file: key.to_string(), problem: problem.to_string() }
+}
+
+/// Attaches the file to what a decoder or opener says.
+pub(crate) fn opened<T>(key: &Key, result: Opened<T>) -> Result<T> {
+    result.map_err(|error| match error {
+        FormatError::Unsupported(problem) => Error::Unsupported { file: key.to_string(), problem },
+        other => damaged(key, other),
+    })
+}
+
+#[cfg(test)]
+mod tests;

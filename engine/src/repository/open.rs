@@ -1,0 +1,376 @@
+//! Making and opening repositories: config, key slots, secrets. docs/format.md §4.
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use zeroize::Zeroizing;
+
+use crate::clock;
+use crate::crypto::{self, KdfParameters, KeyRing, SecretKey};
+use crate::error::{Error, KeyProblem, Result, StoreErrorKind};
+use crate::format::config::{Config, Profile};
+use crate::format::slot::{Bundle, Slot, SlotKind};
+use crate::format::{FILE_LIMIT, Opened};
+use crate::id::{DomainId, FileId, RepositoryId};
+use crate::repository::{Core, Repository, damaged, opened, read_optional};
+use crate::store::{Key, Kind, Store};
+
+/// At most so many slots are tried, cheapest first.
+const SLOTS_TRIED: usize = 32;
+/// A slot may ask for at most this much memory without the user saying otherwise.
+const MEMORY_LIMIT_KIB: u64 = 1024 * 1024;
+/// Longest slot file.
+const SLOT_LIMIT: u64 = 64 << 10;
+/// Shortest and longest key file.
+const KEY_FILE_LENGTH: std::ops::RangeInclusive<usize> = 32..=4096;
+
+/// What opens a key slot; wiped when dropped.
+#[derive(Clone)]
+pub enum Secret {
+    /// A passphrase, any bytes, not empty.
+    Passphrase(Zeroizing<Vec<u8>>),
+    /// The content of a key file.
+    KeyFile(Zeroizing<Vec<u8>>),
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Passphrase(_) => "Passphrase",
+            Self::KeyFile(_) => "KeyFile",
+        })
+    }
+}
+
+impl Secret {
+    fn slot_kind(&self) -> SlotKind {
+        match self {
+            Self::Passphrase(_) => SlotKind::Passphrase(KdfParameters::FLOOR),
+            Self::KeyFile(_) => SlotKind::KeyFile,
+        }
+    }
+
+    /// The bytes that the slot's key is derived from.
+    fn bytes(&self) -> Result<&[u8]> {
+        let unusable = |problem: &str| Err(Error::Key(KeyProblem::Unusable(problem.to_owned())));
+        match self {
+            Self::Passphrase(bytes) if bytes.is_empty() => unusable("the passphrase is empty"),
+            Self::Passphrase(bytes) => Ok(bytes),
+            Self::KeyFile(bytes) => {
+                let content = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+                if KEY_FILE_LENGTH.contains(&content.len()) {
+                    Ok(content)
+                } else {
+                    unusable("a key file must hold 32 to 4,096 bytes that nobody can guess")
+                }
+            }
+        }
+    }
+}
+
+/// How to make a repository.
+#[derive(Debug)]
+pub struct InitOptions<'a> {
+    /// Whether reading it needs a key.
+    pub encrypted: bool,
+    /// What opens its first slot; needed if it is encrypted.
+    pub secret: Option<Secret>,
+    /// What to call that slot.
+    pub slot_name: String,
+    /// Another repository whose domain and keys to share.
+    pub like: Option<&'a Repository>,
+    /// How it cuts.
+    pub profile: Profile,
+}
+
+/// How to open a repository.
+#[derive(Debug, Default)]
+pub struct OpenOptions {
+    /// What to try on its slots.
+    pub secrets: Vec<Secret>,
+    /// Where to keep caches; a temporary folder without it.
+    pub cache_dir: Option<PathBuf>,
+    /// The machine's id.
+    pub host_id: [u8; 16],
+    /// Try slots that ask for more memory than is normal.
+    pub allow_expensive_slots: bool,
+}
+
+/// What can be said of a repository without a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// Its id.
+    pub id: RepositoryId,
+    /// Whether it needs a key.
+    pub encrypted: bool,
+    /// Whether a passphrase may open it.
+    pub has_passphrase_slot: bool,
+    /// Whether a key file may open it.
+    pub has_key_file_slot: bool,
+}
+
+/// What opens a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotInfoKind {
+    /// A passphrase.
+    Passphrase,
+    /// A key file.
+    KeyFile,
+    /// Nothing.
+    Plain,
+}
+
+/// A slot, as far as it can be seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotInfo {
+    /// Its file's name.
+    pub id: FileId,
+    /// What opens it.
+    pub kind: SlotInfoKind,
+    /// How a passphrase is stretched, in words.
+    pub stretching: String,
+    /// Whether this repository was opened with it.
+    pub in_use: bool,
+}
+
+impl Repository {
+    /// Makes a repository: key slot first, `config` last. Cut off before that, there is none, and `init` may run again.
+    ///
+    /// # Errors
+    /// `RepositoryExists`; a secret that cannot be used.
+    pub fn init(store: &dyn Store, options: &InitOptions<'_>) -> Result<RepositoryId> {
+        if store.size(&Key::config())?.is_some() {
+            return Err(Error::RepositoryExists { place: store.describe() });
+        }
+        let (domain, root) = match options.like {
+            Some(other) => (other.ring().domain(), SecretKey::new(*other.ring().root().expose())),
+            None => (DomainId::from_bytes(crypto::random()?), SecretKey::new(crypto::random()?)),
+        };
+        let ring = KeyRing::new(domain, root);
+        let repository = RepositoryId::from_bytes(crypto::random()?);
+        let config = Config::create(&ring, repository, options.encrypted, &options.profile)?;
+        let slot = match (&options.secret, options.encrypted) {
+            (Some(secret), true) => make_slot(&ring, &config, secret.slot_kind(), secret.bytes()?, &options.slot_name)?,
+            (None, true) => return Err(Error::Key(KeyProblem::NoneGiven)),
+            (_, false) => make_slot(&ring, &config, SlotKind::Plain, &[], &options.slot_name)?,
+        };
+        put_slot(store, &slot)?;
+        store.put(&Key::config(), &config.bytes)?;
+        Ok(repository)
+    }
+
+    /// What can be said without a key.
+    ///
+    /// # Errors
+    /// `NoRepository`, `Damaged`, `Unsupported`.
+    pub fn probe(store: &dyn Store) -> Result<Probe> {
+        let config = read_config(store)?;
+        let kinds: Vec<_> = read_slots(store)?.into_iter().map(|(_, slot)| slot.kind).collect();
+        Ok(Probe {
+            id: config.repository,
+            encrypted: config.encrypted,
+            has_passphrase_slot: kinds.iter().any(|kind| matches!(kind, SlotKind::Passphrase(_))),
+            has_key_file_slot: kinds.contains(&SlotKind::KeyFile),
+        })
+    }
+
+    /// Opens a repository with the first secret that fits a slot.
+    pub fn open(store: Arc<dyn Store>, options: OpenOptions) -> Result<Self> {
+        let config = read_config(store.as_ref())?;
+        let (opened_with, bundle) = unlock(store.as_ref(), &config, &options)?;
+        if bundle.config != config.bytes {
+            return Err(damaged(&Key::config(), "it is not the config that the key slot was made for"));
+        }
+        let ring = KeyRing::new(config.domain, bundle.root);
+        let profile = opened(&Key::config(), config.open(&ring))?;
+        let core = Core { store, ring, config, profile, session: crypto::random()?, host_id: options.host_id };
+        Ok(Self { core: Arc::new(core), cache_dir: options.cache_dir, opened_with, gear: OnceLock::new() })
+    }
+
+    /// Its key slots.
+    pub fn slots(&self) -> Result<Vec<SlotInfo>> {
+        let slots = read_slots(self.store().as_ref())?;
+        Ok(slots.into_iter().map(|(id, slot)| self.slot_info(id, slot.kind)).collect())
+    }
+
+    fn slot_info(&self, id: FileId, kind: SlotKind) -> SlotInfo {
+        let (kind, stretching) = match kind {
+            SlotKind::Passphrase(KdfParameters { memory_kib, passes, lanes }) => {
+                (SlotInfoKind::Passphrase, format!("argon2id, {} MiB, {passes} passes, {lanes} lanes", memory_kib / 1024))
+            }
+            SlotKind::KeyFile => (SlotInfoKind::KeyFile, String::new()),
+            SlotKind::Plain => (SlotInfoKind::Plain, String::new()),
+        };
+        SlotInfo { id, kind, stretching, in_use: id == self.opened_with }
+    }
+
+    /// Adds a slot; durable when it returns.
+    pub fn add_slot(&self, secret: &Secret, name: &str) -> Result<SlotInfo> {
+        if !self.encrypted() {
+            return Err(Error::Usage("the repository is not encrypted: it needs no key".to_owned()));
+        }
+        let slot = make_slot(self.ring(), &self.core.config, secret.slot_kind(), secret.bytes()?, name)?;
+        Ok(self.slot_info(put_slot(self.store().as_ref(), &slot)?, secret.slot_kind()))
+    }
+
+    /// Removes a slot. Whoever knows its secret and kept a copy of it can still open the repository: removing does not revoke.
+    ///
+    /// # Errors
+    /// It is the last one that anything could open.
+    pub fn remove_slot(&self, id: FileId) -> Result<()> {
+        let slots = read_slots(self.store().as_ref())?;
+        if slots.iter().all(|(other, _)| *other == id) {
+            return Err(Error::Usage("this is the last key slot: without it nobody could read the repository".to_owned()));
+        }
+        self.store().remove(&Key::file(Kind::Keys, id))?;
+        Ok(())
+    }
+
+    /// Replaces the slot that opened the repository: the new one is durable before the old one goes.
+    pub fn replace_slot(&self, secret: &Secret) -> Result<SlotInfo> {
+        let added = self.add_slot(secret, "changed")?;
+        self.store().remove(&Key::file(Kind::Keys, self.opened_with))?;
+        Ok(added)
+    }
+
+    /// The slot that opened the repository, as bytes that [`Self::import_slot`] takes.
+    pub fn export_slot(&self) -> Result<Vec<u8>> {
+        Ok(self.store().read(&Key::file(Kind::Keys, self.opened_with), SLOT_LIMIT)?)
+    }
+
+    /// Opens an exported slot and puts it back, and `config` with it if that is lost.
+    ///
+    /// # Errors
+    /// It belongs to another repository, or does not open with the secrets.
+    pub fn import_slot(store: &dyn Store, bytes: &[u8], options: &OpenOptions) -> Result<RepositoryId> {
+        let unusable = |error: String| Error::Key(KeyProblem::Unusable(format!("the exported key is not usable: {error}")));
+        let slot = Slot::decode(bytes).map_err(|error| unusable(error.to_string()))?;
+        let found = try_slot(&slot, "exported key", options)?.ok_or(Error::Key(KeyProblem::Wrong { slots: 1 }))?;
+        let bundle = found.map_err(|error| unusable(error.to_string()))?;
+        let config = Config::decode(&bundle.config).map_err(|error| unusable(error.to_string()))?;
+        match read_optional(store, &Key::config())? {
+            Some(present) if present != bundle.config => {
+                let problem = Config::decode(&present).map_or_else(
+                    |error| format!("the repository's config is damaged ({error}); move it away and import again"),
+                    |other| format!("it belongs to repository {}, not {}", config.repository.to_hex(), other.repository.to_hex()),
+                );
+                return Err(unusable(problem));
+            }
+            Some(_) => {}
+            None => store.put(&Key::config(), &bundle.config)?,
+        }
+        put_slot(store, bytes)?;
+        Ok(config.repository)
+    }
+}
+
+fn make_slot(ring: &KeyRing, config: &Config, kind: SlotKind, secret: &[u8], name: &str) -> Result<Vec<u8>> {
+    let bundle = Bundle {
+        root: SecretKey::new(*ring.root().expose()),
+        config: config.bytes.clone(),
+        name: name.chars().take(100).collect(),
+        created: clock::now(),
+    };
+    Slot::create(kind, secret, &bundle)
+}
+
+fn put_slot(store: &dyn Store, slot: &[u8]) -> Result<FileId> {
+    let id = FileId::from_bytes(*blake3::hash(slot).as_bytes());
+    store.put(&Key::file(Kind::Keys, id), slot)?;
+    Ok(id)
+}
+
+fn read_config(store: &dyn Store) -> Result<Config> {
+    let none = |problem: &str| Error::NoRepository { place: store.describe(), problem: problem.to_owned() };
+    match store.read(&Key::config(), FILE_LIMIT) {
+        Ok(bytes) => opened(&Key::config(), Config::decode(&bytes)),
+        Err(error) if error.kind == StoreErrorKind::NotFound => {
+            Err(none("it has no file `config`; `vault init` makes a repository, `vault key import` brings a lost config back"))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Every slot that can be parsed, cheapest first. What is damaged is skipped: another may open.
+fn read_slots(store: &dyn Store) -> Result<Vec<(FileId, Slot)>> {
+    let mut slots = Vec::new();
+    for file in store.list(Kind::Keys)?.into_iter().filter(|file| file.size <= SLOT_LIMIT) {
+        let Some(id) = FileId::from_hex(&file.name) else { continue };
+        let key = Key::file(Kind::Keys, id);
+        let Some(bytes) = read_optional(store, &key)? else { continue };
+        if blake3::hash(&bytes) == *id.as_bytes() {
+            slots.extend(Slot::decode(&bytes).ok().map(|slot| (id, slot)));
+        }
+        if slots.len() > 16 * SLOTS_TRIED {
+            break;
+        }
+    }
+    slots.sort_by_key(|(id, slot)| (cost(slot.kind), *id));
+    slots.truncate(SLOTS_TRIED);
+    Ok(slots)
+}
+
+fn cost(kind: SlotKind) -> u64 {
+    match kind {
+        SlotKind::Plain => 0,
+        SlotKind::KeyFile => 1,
+        SlotKind::Passphrase(parameters) => parameters.cost_kib(),
+    }
+}
+
+fn unlock(store: &dyn Store, config: &Config, options: &OpenOptions) -> Result<(FileId, Bundle)> {
+    let slots = read_slots(store)?;
+    if slots.is_empty() {
+        return Err(Error::Key(KeyProblem::NoSlot));
+    }
+    let mut refused = None;
+    for (id, slot) in &slots {
+        // A slot without a secret in a repository that says it is encrypted is an attack or an accident, never a key.
+        if (slot.kind == SlotKind::Plain) == config.encrypted {
+            continue;
+        }
+        let name = id.to_string();
+        match try_slot(slot, &name, options) {
+            Ok(Some(bundle)) => return Ok((*id, opened(&Key::file(Kind::Keys, *id), bundle)?)),
+            Ok(None) => {}
+            Err(error @ Error::Key(KeyProblem::Excessive { .. })) => refused = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(match refused {
+        _ if options.secrets.is_empty() => Error::Key(KeyProblem::NoneGiven),
+        Some(error) => error,
+        None => Error::Key(KeyProblem::Wrong { slots: slots.len() }),
+    })
+}
+
+/// Tries every secret of the slot's kind.
+fn try_slot(slot: &Slot, name: &str, options: &OpenOptions) -> Result<Option<Opened<Bundle>>> {
+    if slot.kind == SlotKind::Plain {
+        return slot.open(&[]);
+    }
+    for secret in &options.secrets {
+        match (slot.kind, secret) {
+            (SlotKind::Passphrase(parameters), Secret::Passphrase(_)) => {
+                let limit = if options.allow_expensive_slots { u64::MAX } else { memory_limit_kib() };
+                if !parameters.acceptable(limit) {
+                    let what = format!("{} MiB of memory, {} passes, {} lanes", parameters.memory_kib / 1024, parameters.passes, parameters.lanes);
+                    return Err(Error::Key(KeyProblem::Excessive { slot: name.to_owned(), what }));
+                }
+            }
+            (SlotKind::KeyFile, Secret::KeyFile(_)) => {}
+            _ => continue,
+        }
+        if let Some(bundle) = slot.open(secret.bytes()?)? {
+            return Ok(Some(bundle));
+        }
+    }
+    Ok(None)
+}
+
+/// At most 1 GiB, and at most half of the memory that is free; never less than what every slot has.
+fn memory_limit_kib() -> u64 {
+    let info = rustix::system::sysinfo();
+    let free = u64::from(info.freeram).saturating_add(u64::from(info.bufferram)) * u64::from(info.mem_unit) / 1024;
+    MEMORY_LIMIT_KIB.min((free / 2).max(u64::from(KdfParameters::FLOOR.memory_kib)))
+}

@@ -1,0 +1,521 @@
+//! Objects into blocks, blocks into packs, packs into index segments.
+//!
+//! Workers bring blocks, compress them, and seal them on their own core for one of two open packs, chosen at random so that the order of
+//! sizes tells little. Only appending takes the pack's lock. Whoever lets go of a full pack last hands it to one thread that makes it
+//! durable and, every 250,000 objects or 2 GiB, puts an index segment: what is in a segment is used again if the run is cut off.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::compress::{Codec, Compression};
+use crate::crypto::Purpose;
+use crate::error::{Error, Result};
+use crate::format::block::{BlockContent, BlockKind, Compressed, ENTRY_LEN, Entry, SealedBlock, compress_block, seal_padding};
+use crate::format::file::{Class, FileCipher, HEADER_LEN, padded};
+use crate::format::pack::{BlockEntry, TAIL_LEN, Tail, encode_block_entry};
+use crate::format::records::Verb;
+use crate::format::segment::{IndexedPack, SEGMENT_LIMIT, Segment};
+use crate::format::{BLOCK_OBJECTS, PACK_LIMIT};
+use crate::id::{FileId, ObjectId, PackId};
+use crate::repository::session::Session;
+use crate::repository::{Core, Index, PackNumber, Repository};
+use crate::store::{Key, Kind, Upload};
+
+/// A segment is put after so many objects …
+const SEGMENT_OBJECTS: usize = 250_000;
+/// … or so many bytes of packs.
+const SEGMENT_BYTES: u64 = 2 << 30;
+/// A pack is closed after so many objects, so that its trailer fits into a segment.
+const PACK_OBJECTS: u32 = 131_072;
+/// A block is closed after so many objects: their directory is then as long as a quarter of a block.
+const SMALL_BLOCK_OBJECTS: usize = 4096;
+/// The claims are spread over so many locks.
+const SHARDS: usize = 64;
+
+/// Small objects of one purpose that become a block together.
+#[derive(Debug)]
+pub struct BlockBuilder {
+    purpose: Purpose,
+    entries: Vec<Entry>,
+    plain: Vec<u8>,
+}
+
+impl BlockBuilder {
+    fn new(purpose: Purpose) -> Self {
+        Self { purpose, entries: Vec::new(), plain: Vec::new() }
+    }
+}
+
+/// Whether an object had to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// It was there.
+    Known(PackNumber),
+    /// It is new.
+    New,
+}
+
+/// Writes objects. `finish` makes all of them durable and indexed.
+#[derive(Debug)]
+pub struct Packer {
+    shared: Arc<Shared>,
+    compression: Compression,
+    data: [Mutex<Option<Arc<OpenPack>>>; 2],
+    meta: Mutex<Option<Arc<OpenPack>>>,
+    partial: Mutex<Vec<BlockBuilder>>,
+    meta_block: Mutex<BlockBuilder>,
+    done: Option<(Sender<OpenPack>, JoinHandle<()>)>,
+    new_bytes: AtomicU64,
+    coin: AtomicU32,
+}
+
+/// What the workers and the thread that finishes packs share.
+#[derive(Debug)]
+struct Shared {
+    core: Arc<Core>,
+    index: Arc<Index>,
+    claims: Vec<Mutex<HashSet<ObjectId>>>,
+    pending: Mutex<Pending>,
+    failed: Mutex<Option<Error>>,
+    stored_bytes: AtomicU64,
+}
+
+/// Packs that are durable and not yet in a segment.
+#[derive(Debug)]
+struct Pending {
+    packs: Vec<IndexedPack>,
+    put: Vec<(PackId, u64)>,
+    segments: Vec<FileId>,
+    session: Option<Session>,
+}
+
+/// A pack that is being written.
+#[derive(Debug)]
+struct OpenPack {
+    class: Class,
+    cipher: CipherBox,
+    next_ordinal: AtomicU32,
+    objects: AtomicU32,
+    reserved: AtomicU64,
+    state: Mutex<PackState>,
+}
+
+/// A cipher with nothing to print.
+struct CipherBox(FileCipher);
+
+impl std::fmt::Debug for CipherBox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FileCipher")
+    }
+}
+
+#[derive(Debug)]
+struct PackState {
+    upload: Box<dyn Upload>,
+    hasher: Box<blake3::Hasher>,
+    offset: u64,
+    plain_bytes: u64,
+    blocks: Vec<BlockEntry>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Packer {
+    /// A writer of new objects into `repository`, against what `index` names as good.
+    pub fn new(repository: &Repository, index: Arc<Index>, compression: Compression, verb: Verb) -> Self {
+        let shared = Arc::new(Shared {
+            core: Arc::clone(repository.core()),
+            index,
+            claims: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            pending: Mutex::new(Pending { packs: Vec::new(), put: Vec::new(), segments: Vec::new(), session: None }),
+            failed: Mutex::new(None),
+            stored_bytes: AtomicU64::new(0),
+        });
+        let (sender, receiver) = bounded(2);
+        let worker = Arc::clone(&shared);
+        let thread = std::thread::spawn(move || finish_packs(&worker, &receiver, verb));
+        Self {
+            shared,
+            compression,
+            data: [Mutex::new(None), Mutex::new(None)],
+            meta: Mutex::new(None),
+            partial: Mutex::new(Vec::new()),
+            meta_block: Mutex::new(BlockBuilder::new(Purpose::Meta)),
+            done: Some((sender, thread)),
+            new_bytes: AtomicU64::new(0),
+            coin: AtomicU32::new(0),
+        }
+    }
+
+    /// Whether an object is known, or is the caller's to store now. Whoever is told `New` must store it or fail the whole run.
+    pub fn claim(&self, id: &ObjectId) -> Stored {
+        let shard = id.as_bytes().first().map_or(0, |byte| usize::from(*byte) % SHARDS);
+        let Some(shard) = self.shared.claims.get(shard) else { return Stored::New };
+        let mut claims = lock(shard);
+        if claims.contains(id) {
+            return Stored::Known(PackNumber::OWN);
+        }
+        // Under the lock: a claim is dropped only after the index that names the object is in place.
+        if let Some(number) = self.shared.index.good(id) {
+            return Stored::Known(number);
+        }
+        claims.insert(*id);
+        Stored::New
+    }
+
+    /// Stores a chunk that was claimed. Small ones go into `builder`, large ones into a block of their own.
+    pub fn add_chunk(&self, builder: &mut BlockBuilder, id: ObjectId, bytes: &[u8]) -> Result<()> {
+        if bytes.len() >= self.shared.core.profile.block_bytes as usize / 2 {
+            self.new_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            return self.store(Purpose::Data, &[entry(id, bytes)?], bytes);
+        }
+        self.collect(builder, id, bytes)
+    }
+
+    fn collect(&self, builder: &mut BlockBuilder, id: ObjectId, bytes: &[u8]) -> Result<()> {
+        builder.entries.push(entry(id, bytes)?);
+        builder.plain.extend_from_slice(bytes);
+        self.new_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        let full = builder.plain.len() >= self.shared.core.profile.block_bytes as usize
+            || builder.entries.len() >= SMALL_BLOCK_OBJECTS;
+        if full { self.flush_block(builder) } else { Ok(()) }
+    }
+
+    fn flush_block(&self, builder: &mut BlockBuilder) -> Result<()> {
+        if !builder.entries.is_empty() {
+            self.store(builder.purpose, &builder.entries, &builder.plain)?;
+            builder.entries.clear();
+            builder.plain.clear();
+        }
+        Ok(())
+    }
+
+    /// A builder for chunks that somebody left half full, or a new one. Give it back with [`Self::give_back`].
+    pub fn builder(&self) -> BlockBuilder {
+        lock(&self.partial).pop().unwrap_or_else(|| BlockBuilder::new(Purpose::Data))
+    }
+
+    /// Takes a builder back for the next worker.
+    pub fn give_back(&self, builder: BlockBuilder) {
+        lock(&self.partial).push(builder);
+    }
+
+    /// Stores a metadata object if it is not known; gives its id.
+    pub fn put_meta(&self, bytes: &[u8]) -> Result<(ObjectId, Stored)> {
+        let id = self.shared.core.ring.object_id(Purpose::Meta, bytes);
+        let stored = self.claim(&id);
+        if stored == Stored::New {
+            self.add_meta(id, bytes)?;
+        }
+        Ok((id, stored))
+    }
+
+    fn add_meta(&self, id: ObjectId, bytes: &[u8]) -> Result<()> {
+        let mut block = lock(&self.meta_block);
+        let full = block.plain.len() + bytes.len() > self.shared.core.profile.block_bytes as usize
+            || block.entries.len() >= SMALL_BLOCK_OBJECTS;
+        let full = full.then(|| std::mem::replace(&mut *block, BlockBuilder::new(Purpose::Meta)));
+        block.entries.push(entry(id, bytes)?);
+        block.plain.extend_from_slice(bytes);
+        drop(block);
+        self.new_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        full.map_or(Ok(()), |mut full| self.flush_block(&mut full))
+    }
+
+    /// Compresses, seals and appends a block.
+    fn store(&self, purpose: Purpose, entries: &[Entry], plain: &[u8]) -> Result<()> {
+        self.shared.check()?;
+        debug_assert!(entries.len() <= BLOCK_OBJECTS, "a block of too many objects");
+        let compressed = compress_block(&BlockContent { entries, plain }, self.compression)?;
+        let codec = compressed.codec();
+        let (pack, ordinal) = self.reserve(purpose, &compressed, entries.len())?;
+        let sealed = compressed.seal(&pack.cipher.0, ordinal, BlockKind::Objects);
+        let appended = sealed.and_then(|sealed| pack.append(&sealed, codec, entries, plain.len()));
+        self.let_go(pack)?;
+        appended
+    }
+
+    /// Chooses an open pack and takes room in it; a pack that becomes full leaves its place.
+    fn reserve(&self, purpose: Purpose, block: &Compressed, objects: usize) -> Result<(Arc<OpenPack>, u32)> {
+        let (class, place) = match purpose {
+            Purpose::Meta => (Class::Meta, &self.meta),
+            Purpose::Data => (Class::Data, self.toss()),
+        };
+        let mut place = lock(place);
+        let pack = match place.take() {
+            Some(pack) => pack,
+            None => Arc::new(OpenPack::create(&self.shared.core, class)?),
+        };
+        let ordinal = pack.next_ordinal.fetch_add(1, Ordering::Relaxed);
+        let length = block.sealed_length() as u64;
+        let reserved = pack.reserved.fetch_add(length, Ordering::Relaxed) + length;
+        let count = u32::try_from(objects).unwrap_or(u32::MAX);
+        let objects = pack.objects.fetch_add(count, Ordering::Relaxed).saturating_add(count);
+        if reserved < u64::from(self.shared.core.profile.pack_bytes) && objects < PACK_OBJECTS {
+            *place = Some(Arc::clone(&pack));
+        }
+        Ok((pack, ordinal))
+    }
+
+    /// One of the two open data packs. Until the first is half full one is enough: a small night makes one pack, not two.
+    fn toss(&self) -> &Mutex<Option<Arc<OpenPack>>> {
+        let [first, second] = &self.data;
+        let half = u64::from(self.shared.core.profile.pack_bytes) / 2;
+        let young = self.coin.load(Ordering::Relaxed) == 0
+            && lock(first).as_ref().is_none_or(|pack| pack.reserved.load(Ordering::Relaxed) < half);
+        if young {
+            return first;
+        }
+        self.coin.store(1, Ordering::Relaxed);
+        let coin = crate::crypto::random::<1>().map_or(0, |[byte]| byte);
+        if coin & 1 == 0 { first } else { second }
+    }
+
+    /// The last one to let go of a full pack hands it on.
+    fn let_go(&self, pack: Arc<OpenPack>) -> Result<()> {
+        let Some(pack) = Arc::into_inner(pack) else { return Ok(()) };
+        let stopped = || Error::Internal("the thread that finishes packs is gone".to_owned());
+        let (sender, _) = self.done.as_ref().ok_or_else(stopped)?;
+        sender.send(pack).map_err(|_| self.shared.check().err().unwrap_or_else(stopped))
+    }
+
+    /// Stores any object that was claimed.
+    pub fn put_claimed(&self, purpose: Purpose, id: ObjectId, bytes: &[u8]) -> Result<()> {
+        match purpose {
+            Purpose::Data => {
+                let mut builder = self.builder();
+                let added = self.add_chunk(&mut builder, id, bytes);
+                self.give_back(builder);
+                added
+            }
+            Purpose::Meta => self.add_meta(id, bytes),
+        }
+    }
+
+    /// The packs that were put so far, with their sizes.
+    pub fn packs(&self) -> Vec<(PackId, u64)> {
+        lock(&self.shared.pending).put.clone()
+    }
+
+    /// Bytes of plaintext that were stored so far.
+    pub fn new_bytes(&self) -> u64 {
+        self.new_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of packs and segments that were put so far.
+    pub fn stored_bytes(&self) -> u64 {
+        self.shared.stored_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Makes everything durable and indexed; gives the names of the segments that this packer put. The packer can go on after it.
+    pub fn flush(&mut self) -> Result<Vec<FileId>> {
+        let partial = std::mem::take(&mut *lock(&self.partial));
+        for mut builder in partial {
+            self.flush_block(&mut builder)?;
+        }
+        let mut meta = std::mem::replace(&mut *lock(&self.meta_block), BlockBuilder::new(Purpose::Meta));
+        self.flush_block(&mut meta)?;
+        for place in [&self.data[0], &self.data[1], &self.meta] {
+            let pack = lock(place).take();
+            if let Some(pack) = pack {
+                self.let_go(pack)?;
+            }
+        }
+        self.coin.store(0, Ordering::Relaxed);
+        if let Some((sender, thread)) = self.done.take() {
+            drop(sender);
+            thread.join().map_err(|_| Error::Internal("the thread that finishes packs panicked".to_owned()))?;
+        }
+        self.shared.check()?;
+        self.shared.put_segments()?;
+        Ok(lock(&self.shared.pending).segments.clone())
+    }
+}
+
+impl Drop for Packer {
+    fn drop(&mut self) {
+        // A run that ends early leaves packs that no segment names; compaction removes them.
+        if let Some((sender, thread)) = self.done.take() {
+            drop(sender);
+            let _ = thread.join();
+        }
+    }
+}
+
+fn entry(id: ObjectId, bytes: &[u8]) -> Result<Entry> {
+    let length = u32::try_from(bytes.len()).ok().filter(|&length| length as usize <= crate::format::OBJECT_LIMIT);
+    let length = length.ok_or_else(|| Error::Internal(format!("an object of {} bytes", bytes.len())))?;
+    Ok(Entry { id, length })
+}
+
+impl OpenPack {
+    fn create(core: &Core, class: Class) -> Result<Self> {
+        let cipher = FileCipher::create(&core.ring, class, core.session)?;
+        let mut upload = core.store.begin()?;
+        upload.append(cipher.header())?;
+        let mut hasher = Box::new(blake3::Hasher::new());
+        hasher.update(cipher.header());
+        let state = PackState { upload, hasher, offset: HEADER_LEN as u64, plain_bytes: 0, blocks: Vec::new() };
+        Ok(Self {
+            class,
+            cipher: CipherBox(cipher),
+            next_ordinal: AtomicU32::new(0),
+            objects: AtomicU32::new(0),
+            reserved: AtomicU64::new(0),
+            state: Mutex::new(state),
+        })
+    }
+
+    fn append(&self, block: &SealedBlock, codec: Codec, entries: &[Entry], plain_length: usize) -> Result<()> {
+        let mut state = lock(&self.state);
+        let offset = u32::try_from(state.offset).map_err(|_| Error::Internal("a pack of 4 GiB".to_owned()))?;
+        let body_length = u32::try_from(block.body.len()).map_err(|_| Error::Internal("a block of 4 GiB".to_owned()))?;
+        state.write(&block.head)?;
+        state.write(&block.body)?;
+        state.plain_bytes += plain_length as u64;
+        state.blocks.push(BlockEntry { offset, body_length, codec, entries: entries.to_vec() });
+        Ok(())
+    }
+
+    /// Trailer, padding, tail; then sync and name. After this returns the pack is durable.
+    fn finish(self, core: &Core) -> Result<IndexedPack> {
+        let Self { class, cipher: CipherBox(cipher), next_ordinal, state, .. } = self;
+        let mut state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let ordinal = next_ordinal.into_inner();
+        let mut trailer = Vec::new();
+        for block in &state.blocks {
+            encode_block_entry(block, &mut trailer);
+        }
+        let number = |n: usize| u32::try_from(n).map_err(|_| Error::Internal("a pack too large".to_owned()));
+        let objects = state.blocks.iter().map(|block| block.entries.len()).sum();
+        let tail = Tail {
+            trailer_offset: number(usize::try_from(state.offset).unwrap_or(usize::MAX))?,
+            blocks: number(state.blocks.len())?,
+            objects: number(objects)?,
+            plain_bytes: state.plain_bytes,
+            writer: core.host_id,
+        };
+        let content = BlockContent { entries: &[], plain: &trailer };
+        let sealed = compress_block(&content, Compression::None)?.seal(&cipher, ordinal, BlockKind::Trailer)?;
+        state.write(&sealed.head)?;
+        state.write(&sealed.body)?;
+        let bare = state.offset + TAIL_LEN as u64;
+        let gap = usize::try_from(padded(bare) - bare).unwrap_or(0);
+        if gap > 0 {
+            let padding = seal_padding(&cipher, ordinal + 1, gap)?;
+            state.write(&padding.head)?;
+            state.write(&padding.body)?;
+        }
+        state.write(&tail.seal(&cipher)?)?;
+        if state.offset > PACK_LIMIT {
+            return Err(Error::Internal("a pack of more than 1 GiB".to_owned()));
+        }
+        let id = PackId::from_bytes(*state.hasher.finalize().as_bytes());
+        state.upload.finish(&Key::pack(id))?;
+        Ok(IndexedPack { id, size: state.offset, class, trailer })
+    }
+}
+
+impl PackState {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.hasher.update(bytes);
+        self.upload.append(bytes)?;
+        self.offset += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+/// The thread that makes packs durable: one, because a disk syncs no faster for being asked twice.
+fn finish_packs(shared: &Shared, packs: &Receiver<OpenPack>, verb: Verb) {
+    for pack in packs {
+        // After a failure the packs that still come are dropped, so that no worker waits for ever.
+        if shared.check().is_ok() {
+            if let Err(error) = shared.finish_pack(pack, verb) {
+                *lock(&shared.failed) = Some(error);
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn check(&self) -> Result<()> {
+        let mut failed = lock(&self.failed);
+        let Some(error) = failed.take() else { return Ok(()) };
+        *failed = Some(Error::Internal("an earlier write to the repository failed".to_owned()));
+        Err(error)
+    }
+
+    fn finish_pack(&self, pack: OpenPack, verb: Verb) -> Result<()> {
+        {
+            let mut pending = lock(&self.pending);
+            if pending.session.is_none() {
+                pending.session = Some(Session::begin(&self.core, verb)?);
+            }
+        }
+        let pack = pack.finish(&self.core)?;
+        self.stored_bytes.fetch_add(pack.size, Ordering::Relaxed);
+        let full = {
+            let mut pending = lock(&self.pending);
+            pending.put.push((pack.id, pack.size));
+            pending.packs.push(pack);
+            let objects: usize = pending.packs.iter().map(|pack| pack.trailer.len() / ENTRY_LEN).sum();
+            let bytes: u64 = pending.packs.iter().map(|pack| pack.size).sum();
+            objects >= SEGMENT_OBJECTS || bytes >= SEGMENT_BYTES
+        };
+        if full { self.put_segments() } else { Ok(()) }
+    }
+
+    /// Puts what is durable and not yet indexed into segments; then its claims are the index's.
+    fn put_segments(&self) -> Result<()> {
+        let packs = std::mem::take(&mut lock(&self.pending).packs);
+        for packs in group(packs) {
+            let segment = Segment { writer: self.core.host_id, replaces: Vec::new(), packs };
+            let (name, size) = self.core.put_sealed(Kind::Index, Class::Index, &segment.encode())?;
+            self.stored_bytes.fetch_add(size, Ordering::Relaxed);
+            self.index.add(name, &segment)?;
+            self.drop_claims(&segment)?;
+            let mut pending = lock(&self.pending);
+            pending.segments.push(name);
+            if let Some(session) = pending.session.as_mut() {
+                session.renew()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn drop_claims(&self, segment: &Segment) -> Result<()> {
+        let ours = |_| Error::Internal("a trailer that this run wrote does not decode".to_owned());
+        for pack in &segment.packs {
+            for entry in pack.blocks().map_err(ours)?.iter().flat_map(|block| &block.entries) {
+                let shard = entry.id.as_bytes().first().map_or(0, |byte| usize::from(*byte) % SHARDS);
+                if let Some(shard) = self.claims.get(shard) {
+                    lock(shard).remove(&entry.id);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Packs into segments that are not too long.
+fn group(packs: Vec<IndexedPack>) -> Vec<Vec<IndexedPack>> {
+    let mut groups: Vec<Vec<IndexedPack>> = Vec::new();
+    let mut length = 0;
+    for pack in packs {
+        length += pack.encoded_length();
+        match groups.last_mut() {
+            Some(group) if length <= SEGMENT_LIMIT => group.push(pack),
+            _ => {
+                length = pack.encoded_length();
+                groups.push(vec![pack]);
+            }
+        }
+    }
+    groups
+}

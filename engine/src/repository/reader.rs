@@ -1,0 +1,182 @@
+//! Objects out of packs. Everything is checked on the way: commitment, tag, lengths, and each id over its plaintext.
+//!
+//! A compaction may delete a pack between the look and the read. A fresh look then names another copy (docs/gc.md, "Readers").
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use crate::crypto::Purpose;
+use crate::error::{Error, Result, StoreErrorKind};
+use crate::format::block::{HEAD_LEN, OpenBlock, open_block};
+use crate::format::file::{Class, FileCipher, HEADER_LEN};
+use crate::format::PACK_LIMIT;
+use crate::id::{ObjectId, PackId};
+use crate::repository::{Index, Location, Repository, damaged, opened};
+use crate::store::Key;
+
+/// Opened blocks of metadata that are kept: each holds hundreds of trees that are read one after another.
+const KEPT_BLOCKS: usize = 24;
+/// Ciphers that are kept, one a pack.
+const KEPT_CIPHERS: usize = 1024;
+
+/// Reads objects by id.
+pub struct Reader<'r> {
+    repository: &'r Repository,
+    index: RwLock<Arc<Index>>,
+    ciphers: Mutex<HashMap<PackId, Arc<FileCipher>>>,
+    blocks: Mutex<Vec<KeptBlock>>,
+}
+
+impl std::fmt::Debug for Reader<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").field("repository", self.repository).finish_non_exhaustive()
+    }
+}
+
+struct KeptBlock {
+    pack: PackId,
+    offset: u32,
+    block: Arc<OpenBlock>,
+    ends: Arc<Vec<usize>>,
+}
+
+impl<'r> Reader<'r> {
+    /// Reads what `index` names.
+    pub fn new(repository: &'r Repository, index: Arc<Index>) -> Self {
+        Self { repository, index: RwLock::new(index), ciphers: Mutex::default(), blocks: Mutex::default() }
+    }
+
+    /// The index that is in use now.
+    pub fn index(&self) -> Arc<Index> {
+        Arc::clone(&self.index.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Looks again: what was not found may have been moved.
+    fn look_again(&self) -> Result<()> {
+        let index = Arc::new(self.repository.load_index()?);
+        *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
+        Ok(())
+    }
+
+    /// The bytes of an object.
+    ///
+    /// # Errors
+    /// `ObjectMissing` if no copy exists after a second look; `Damaged` if every copy is.
+    pub fn object(&self, purpose: Purpose, id: &ObjectId) -> Result<Vec<u8>> {
+        self.with_copies(id, &mut |location| self.object_at(purpose, id, location))
+    }
+
+    /// Opens a block that holds an object, trying every copy; the position says which object of it.
+    pub fn block_of(&self, purpose: Purpose, id: &ObjectId) -> Result<(OpenBlock, u32)> {
+        self.with_copies(id, &mut |location| Ok((self.block(purpose, location)?, location.position)))
+    }
+
+    fn with_copies<T>(&self, id: &ObjectId, read: &mut dyn FnMut(&Location) -> Result<T>) -> Result<T> {
+        let mut failure = None;
+        for round in 0..2 {
+            if round > 0 {
+                self.look_again()?;
+            }
+            for location in self.index().copies(id) {
+                match read(&location) {
+                    Ok(found) => return Ok(found),
+                    Err(error @ (Error::Damaged { .. } | Error::Store(_))) => failure = Some(error),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Err(match failure {
+            Some(Error::Store(error)) if error.kind == StoreErrorKind::NotFound => missing(id),
+            Some(error) => error,
+            None => missing(id),
+        })
+    }
+
+    /// Where an object is, for planning reads; a second look if it is not where the first one says.
+    pub fn locate(&self, id: &ObjectId) -> Result<Location> {
+        if let Some(location) = self.index().copies(id).first() {
+            return Ok(*location);
+        }
+        self.look_again()?;
+        self.index().copies(id).first().copied().ok_or_else(|| missing(id))
+    }
+
+    fn object_at(&self, purpose: Purpose, id: &ObjectId, location: &Location) -> Result<Vec<u8>> {
+        let (block, ends) = self.kept_block(purpose, location)?;
+        let position = location.position as usize;
+        let start = position.checked_sub(1).map_or(Some(0), |before| ends.get(before).copied());
+        let entry = block.entries.get(position).filter(|entry| entry.id == *id);
+        let bytes = start.zip(ends.get(position)).and_then(|(start, &end)| block.plain.get(start..end));
+        match (entry, bytes) {
+            (Some(_), Some(bytes)) => Ok(bytes.to_vec()),
+            _ => Err(damaged(&Key::pack(location.pack), "a block holds other objects than the index says")),
+        }
+    }
+
+    fn kept_block(&self, purpose: Purpose, location: &Location) -> Result<(Arc<OpenBlock>, Arc<Vec<usize>>)> {
+        let kept = || self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        {
+            let mut blocks = kept();
+            if let Some(at) = blocks.iter().position(|kept| kept.pack == location.pack && kept.offset == location.offset) {
+                let found = blocks.remove(at);
+                let result = (Arc::clone(&found.block), Arc::clone(&found.ends));
+                blocks.push(found);
+                return Ok(result);
+            }
+        }
+        let block = Arc::new(self.block(purpose, location)?);
+        let mut end = 0;
+        let ends = Arc::new(block.entries.iter().map(|entry| {
+            end += entry.length as usize;
+            end
+        }).collect::<Vec<_>>());
+        let mut blocks = kept();
+        if blocks.len() >= KEPT_BLOCKS {
+            blocks.remove(0);
+        }
+        blocks.push(KeptBlock { pack: location.pack, offset: location.offset, block: Arc::clone(&block), ends: Arc::clone(&ends) });
+        Ok((block, ends))
+    }
+
+    /// Reads and opens the block at a location.
+    pub fn block(&self, purpose: Purpose, location: &Location) -> Result<OpenBlock> {
+        let key = Key::pack(location.pack);
+        let length = HEAD_LEN + location.body_length as usize;
+        if u64::from(location.offset) + length as u64 > PACK_LIMIT {
+            return Err(damaged(&key, "an index entry points behind its end"));
+        }
+        let cipher = self.cipher(purpose, location.pack)?;
+        let mut sealed = vec![0; length];
+        self.repository.store().read_at(&key, u64::from(location.offset), &mut sealed)?;
+        opened(&key, open_block(self.repository.ring(), &cipher, purpose, &mut sealed))
+    }
+
+    fn cipher(&self, purpose: Purpose, pack: PackId) -> Result<Arc<FileCipher>> {
+        let ciphers = || self.ciphers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cipher) = ciphers().get(&pack) {
+            return Ok(Arc::clone(cipher));
+        }
+        let key = Key::pack(pack);
+        let mut header = [0; HEADER_LEN];
+        self.repository.store().read_at(&key, 0, &mut header)?;
+        let cipher = Arc::new(opened(&key, FileCipher::open(self.repository.ring(), class_of(purpose), &header))?);
+        let mut ciphers = ciphers();
+        if ciphers.len() >= KEPT_CIPHERS {
+            ciphers.clear();
+        }
+        ciphers.insert(pack, Arc::clone(&cipher));
+        Ok(cipher)
+    }
+}
+
+/// The class of the packs that hold objects of a purpose.
+pub(crate) fn class_of(purpose: Purpose) -> Class {
+    match purpose {
+        Purpose::Data => Class::Data,
+        Purpose::Meta => Class::Meta,
+    }
+}
+
+fn missing(id: &ObjectId) -> Error {
+    Error::ObjectMissing { id: id.to_hex() }
+}
