@@ -17,6 +17,12 @@ pub fn now() -> Timestamp {
     }
 }
 
+/// The clock by which the kernel stamps files: behind [`now`] by up to one tick.
+pub fn coarse() -> Timestamp {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+    Timestamp { seconds: time.tv_sec, nanoseconds: u32::try_from(time.tv_nsec).unwrap_or(0) }
+}
+
 /// A clock that only goes forward, for measuring how long something took.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(Instant);

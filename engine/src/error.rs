@@ -60,9 +60,9 @@ pub enum Error {
     /// What the caller asked for makes no sense.
     #[error("{0}")]
     Usage(String),
-    /// The target of a restore.
+    /// The target of a restore cannot be used at all.
     #[error(transparent)]
-    Target(#[from] FileError),
+    Target(FileError),
     /// None of the sources could be read.
     #[error("nothing to archive: {0}")]
     NoSource(String),

@@ -43,10 +43,11 @@ impl Aead {
     /// Seals `record[NONCE_LEN..]` in place, puts the nonce before it and appends the tag.
     ///
     /// `unique` is what makes the plaintext differ from any other under this key: record kind, ordinal, and the
-    /// plaintext or the ids that stand for it.
+    /// plaintext or the ids that stand for it. The additional data go into the nonce too: two tags under one nonce tell as much
+    /// as two plaintexts.
     pub fn seal(&self, record: &mut Vec<u8>, unique: &[&[u8]], aad: &[u8]) -> crate::Result<()> {
         let too_short = || crate::Error::Internal("a record without room for its nonce".to_owned());
-        let nonce = self.nonce(super::random()?, unique)?;
+        let nonce = self.nonce(super::random()?, unique, aad)?;
         let (front, plaintext) = record.split_at_mut_checked(NONCE_LEN).ok_or_else(too_short)?;
         front.copy_from_slice(&nonce);
         let tag = self
@@ -57,8 +58,8 @@ impl Aead {
         Ok(())
     }
 
-    fn nonce(&self, fresh: [u8; 16], unique: &[&[u8]]) -> crate::Result<[u8; NONCE_LEN]> {
-        let nonce = hedged_nonce(&self.nonce_key, &fresh, unique);
+    fn nonce(&self, fresh: [u8; 16], unique: &[&[u8]], aad: &[u8]) -> crate::Result<[u8; NONCE_LEN]> {
+        let nonce = hedged_nonce(&self.nonce_key, &fresh, unique, aad);
         #[cfg(debug_assertions)]
         {
             let mut used = self.used.lock().map_err(|_| crate::Error::Internal("poisoned nonce set".to_owned()))?;
@@ -83,9 +84,11 @@ impl Aead {
 }
 
 /// The first 12 bytes of the keyed hash of fresh bytes and of what is sealed.
-pub(super) fn hedged_nonce(key: &SecretKey, fresh: &[u8; 16], unique: &[&[u8]]) -> [u8; NONCE_LEN] {
+pub(super) fn hedged_nonce(key: &SecretKey, fresh: &[u8; 16], unique: &[&[u8]], aad: &[u8]) -> [u8; NONCE_LEN] {
     let mut hasher = blake3::Hasher::new_keyed(key.expose());
     hasher.update(fresh);
+    hasher.update(&(aad.len() as u64).to_le_bytes());
+    hasher.update(aad);
     for part in unique {
         hasher.update(part);
     }

@@ -80,7 +80,7 @@ fn a_record_opens_with_its_key_and_context_only() {
 fn a_repeated_random_state_repeats_no_nonce_with_another_plaintext() {
     let key = SecretKey::new([7; 32]);
     let nonces: std::collections::HashSet<_> =
-        (0..10_000u32).map(|i| hedged_nonce(&key, &[1; 16], &[&i.to_le_bytes()])).collect();
+        (0..10_000u32).map(|i| hedged_nonce(&key, &[1; 16], &[&i.to_le_bytes()], b"context")).collect();
     assert_eq!(nonces.len(), 10_000);
 }
 

@@ -45,21 +45,25 @@ pub(crate) fn store_content(
     Ok(parts.first().map_or(Content::Empty, |(_, id)| Content::List(*id)))
 }
 
+/// What is met on the way through a content list.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum InList {
+    /// A list, before what is in it.
+    List(ObjectId),
+    /// An extent, in order.
+    Extent(Extent),
+}
+
 /// Calls back with every extent of a content list, in order, one leaf in memory at a time, and with the id of every list on the way.
-pub(crate) fn walk_list(
-    reader: &Reader<'_>,
-    root: ObjectId,
-    list: &mut dyn FnMut(ObjectId) -> Result<()>,
-    each: &mut dyn FnMut(Extent) -> Result<()>,
-) -> Result<()> {
+pub(crate) fn walk_list(reader: &Reader<'_>, root: ObjectId, each: &mut dyn FnMut(InList) -> Result<()>) -> Result<()> {
     let mut ahead = vec![(root, None)];
     while let Some((id, level)) = ahead.pop() {
-        list(id)?;
+        each(InList::List(id))?;
         let bytes = reader.object(Purpose::Meta, &id)?;
         let damaged = |problem: String| Error::Damaged { file: format!("content list {}", id.to_hex()), problem };
         let decoded = List::decode(&bytes).map_err(|error| damaged(error.to_string()))?;
         match decoded {
-            List::Leaf(extents) => extents.into_iter().try_for_each(&mut *each)?,
+            List::Leaf(extents) => extents.into_iter().try_for_each(|extent| each(InList::Extent(extent)))?,
             // Levels fall strictly, so that no list however made leads in circles.
             List::Branch { level: found, parts } => {
                 if found > LEVELS || level.is_some_and(|above| found >= above) {

@@ -213,17 +213,17 @@ impl Attempt<'_> {
         let walk = || {
             self.pool.in_place_scope(|scope| {
                 let walked = Walk::new(run, scope, self.threads).root(self.paths, parent, input);
-                walked.inspect_err(|error| run.stop_after(error))
+                walked.map_err(|error| run.fail(error)).ok()
             })
         };
         let walked = std::thread::scope(|threads| {
             let thread = std::thread::Builder::new().name("walk".to_owned()).stack_size(WALK_STACK).spawn_scoped(threads, walk);
             let thread = thread.map_err(|error| Error::Internal(format!("cannot start a thread: {error}")))?;
-            thread.join().map_err(|_| Error::Internal("the walk panicked".to_owned()))?
-        });
+            thread.join().map_err(|_| Error::Internal("the walk panicked".to_owned()))
+        })?;
         match run.take_failure() {
             Some(error) => Err(error),
-            None => walked,
+            None => walked.ok_or_else(|| Error::Internal("the walk ended without a root".to_owned())),
         }
     }
 

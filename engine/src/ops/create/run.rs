@@ -11,7 +11,7 @@ use crate::format::manifest::Statistics;
 use crate::format::node::XattrsId;
 use crate::id::ObjectId;
 use crate::meta::{Content, Node, NodeKind};
-use crate::ops::content::walk_list;
+use crate::ops::content::{InList, walk_list};
 use crate::ops::create::CreateOptions;
 use crate::ops::create::assembly::{Entry, Place, RootTree};
 use crate::ops::create::window::WindowPool;
@@ -217,9 +217,9 @@ impl<'a> Run<'a> {
     fn has_list(&self, root: ObjectId) -> Result<bool> {
         let lost = || Error::ObjectMissing { id: root.to_hex() };
         let check = |id: &ObjectId| if self.has(id) { Ok(()) } else { Err(lost()) };
-        let walked = walk_list(&self.reader, root, &mut |id| check(&id), &mut |extent| match extent {
-            Extent::Chunk { id, .. } => check(&id),
-            Extent::Zeros(_) | Extent::Hole(_) => Ok(()),
+        let walked = walk_list(&self.reader, root, &mut |met| match met {
+            InList::List(id) | InList::Extent(Extent::Chunk { id, .. }) => check(&id),
+            InList::Extent(Extent::Zeros(_) | Extent::Hole(_)) => Ok(()),
         });
         match walked {
             Ok(()) => Ok(true),

@@ -1,0 +1,129 @@
+//! Listing archives and their entries, and finding the one that a selector means.
+
+use std::sync::Arc;
+
+use crate::crypto::Purpose;
+use crate::error::{ArchiveProblem, Error, Result};
+use crate::format::manifest::decode_warnings;
+use crate::meta::{Node, Timestamp};
+use crate::ops::walk::{complete_xattrs, each_entry};
+use crate::repository::{Archive, Reader, Repository};
+
+/// Which archive is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selector {
+    /// The newest of a series, or one some steps before.
+    Series {
+        /// Host label; any without it.
+        host: Option<String>,
+        /// The series' name.
+        name: String,
+        /// 0 is the newest.
+        back: usize,
+    },
+    /// The newest of a series at or before a time.
+    At {
+        /// Host label; any without it.
+        host: Option<String>,
+        /// The series' name.
+        name: String,
+        /// The time.
+        at: Timestamp,
+    },
+    /// The newest of all.
+    Latest,
+    /// The archive whose id begins with these hexadecimal digits.
+    Id(String),
+}
+
+/// Every archive that counts, oldest first.
+pub fn list(repository: &Repository) -> Result<Vec<Archive>> {
+    repository.archives()
+}
+
+/// The archive that a selector means; `text` is how the user wrote it.
+///
+/// # Errors
+/// `Archive`: there is none, or series of several hosts match.
+pub fn select(repository: &Repository, selector: &Selector, text: &str) -> Result<Archive> {
+    choose(&repository.archives()?, selector, text).map_err(Error::Archive)
+}
+
+fn choose(archives: &[Archive], selector: &Selector, text: &str) -> Result<Archive, ArchiveProblem> {
+    let none = |hint: String| ArchiveProblem::NotFound { selector: text.to_owned(), hint };
+    match selector {
+        Selector::Latest => {
+            let newest = archives.iter().max_by_key(|archive| (archive.manifest.time, archive.manifest.sequence, archive.id));
+            newest.cloned().ok_or_else(|| none(": the repository holds no archive".to_owned()))
+        }
+        Selector::Id(prefix) => {
+            let matching: Vec<_> = archives.iter().filter(|archive| archive.id.to_hex().starts_with(prefix)).collect();
+            match matching.as_slice() {
+                [] => Err(none(String::new())),
+                [one] => Ok((*one).clone()),
+                several => {
+                    let candidates = several.iter().map(|archive| format!("aid:{}", archive.id.to_hex())).collect();
+                    Err(ArchiveProblem::Ambiguous { selector: text.to_owned(), candidates })
+                }
+            }
+        }
+        Selector::Series { host, name, back } => {
+            let series = one_series(archives, host.as_deref(), name, text)?;
+            let found = series.len().checked_sub(back + 1).and_then(|at| series.get(at));
+            found.map(|archive| (*archive).clone()).ok_or_else(|| none(format!(": the series has {} archives", series.len())))
+        }
+        Selector::At { host, name, at } => {
+            let series = one_series(archives, host.as_deref(), name, text)?;
+            let found = series.iter().rev().find(|archive| archive.manifest.time <= *at);
+            found.map(|archive| (*archive).clone()).ok_or_else(|| none(": the oldest archive of the series is newer".to_owned()))
+        }
+    }
+}
+
+/// The archives of the one series that matches, oldest first by the time that they stand for.
+fn one_series<'a>(archives: &'a [Archive], host: Option<&str>, name: &str, text: &str) -> Result<Vec<&'a Archive>, ArchiveProblem> {
+    let matching = archives.iter().filter(|archive| archive.manifest.name == name);
+    let matching = matching.filter(|archive| host.is_none_or(|host| archive.manifest.host == host));
+    let mut series: Vec<&Archive> = matching.collect();
+    series.sort_by_key(|archive| (archive.manifest.time, archive.manifest.sequence, archive.id));
+    let mut names: Vec<String> = series.iter().map(|archive| archive.manifest.series()).collect();
+    names.sort_unstable();
+    names.dedup();
+    match names.len() {
+        0 => Err(ArchiveProblem::NotFound { selector: text.to_owned(), hint: similar(archives, name) }),
+        1 => Ok(series),
+        _ => Err(ArchiveProblem::Ambiguous { selector: text.to_owned(), candidates: names }),
+    }
+}
+
+fn similar(archives: &[Archive], name: &str) -> String {
+    let mut names: Vec<String> = archives.iter().map(|archive| archive.manifest.series()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let close = |series: &&String| series.contains(name) || name.contains(series.split('/').next_back().unwrap_or_default());
+    let mut shown: Vec<&str> = names.iter().filter(close).take(5).map(String::as_str).collect();
+    if shown.is_empty() {
+        shown = names.iter().take(5).map(String::as_str).collect();
+    }
+    if shown.is_empty() { ": the repository holds no archive".to_owned() } else { format!("; there are: {}", shown.join(", ")) }
+}
+
+/// Calls back with every entry of an archive, in order, directories before what is in them.
+pub fn entries(repository: &Repository, archive: &Archive, each: &mut dyn FnMut(&[u8], &Node) -> Result<()>) -> Result<()> {
+    let reader = Reader::new(repository, Arc::new(repository.load_index()?));
+    each_entry(&reader, archive.manifest.root_tree(), &mut |path, mut node, xattrs| {
+        complete_xattrs(&reader, &mut node, xattrs)?;
+        each(path, &node)
+    })
+}
+
+/// The warnings that an archive was made with: path and message.
+pub fn warnings(repository: &Repository, archive: &Archive) -> Result<Vec<(Vec<u8>, String)>> {
+    let id = archive.manifest.warnings;
+    if id.is_zero() {
+        return Ok(Vec::new());
+    }
+    let reader = Reader::new(repository, Arc::new(repository.load_index()?));
+    let bytes = reader.object(Purpose::Meta, &id)?;
+    decode_warnings(&bytes).map_err(|error| Error::Damaged { file: format!("warning list {}", id.to_hex()), problem: error.to_string() })
+}

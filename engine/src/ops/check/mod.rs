@@ -1,0 +1,249 @@
+//! `check`: whether every archive can be restored. It finds, names whom it harms, and changes nothing.
+//!
+//! 1. Structure: every segment opens; every pack that the index names exists with the right size; every object that an archive refers
+//!    to has a copy in such a pack; slots, marks, events and gc records are what their names say.
+//! 2. With `read_data` every pack is read: its name, every block, every id.
+//! 3. What is damaged is then traced to archives and paths.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Stopwatch;
+use crate::error::{Error, Result};
+use crate::format::file::{Class, open_file};
+use crate::format::mark::Mark;
+use crate::format::segment::IndexedPack;
+use crate::id::{ArchiveId, FileId, ObjectId, PackId};
+use crate::progress::Monitor;
+use crate::repository::{Archive, Look, Reader, Repository, read_optional};
+use crate::store::{Key, Kind};
+
+mod packs;
+mod trace;
+
+/// What to check.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CheckOptions {
+    /// Read and verify every block.
+    pub read_data: bool,
+    /// Worker threads; one a core without it.
+    pub jobs: Option<usize>,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Nothing is lost.
+    Warning,
+    /// Something cannot be restored, or could not be if another copy were lost.
+    Error,
+}
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The file of the repository.
+    pub file: String,
+    /// The object, if one is meant.
+    pub object: Option<ObjectId>,
+    /// What is wrong, and what to do.
+    pub message: String,
+    /// The archives that it harms, and the paths in them.
+    pub harms: Vec<(ArchiveId, Vec<u8>)>,
+}
+
+/// What a check saw.
+#[derive(Clone, Debug, Default)]
+pub struct CheckReport {
+    /// Archives that were walked.
+    pub archives: u64,
+    /// Packs that the index names.
+    pub packs: u64,
+    /// Packs that no segment names: left over from a run that was cut off, removed by compaction.
+    pub unindexed_packs: u64,
+    /// Manifests without a mark.
+    pub pending_archives: u64,
+    /// Objects whose existence, or with `read_data` content, was verified.
+    pub objects: u64,
+    /// Bytes of packs that were read.
+    pub bytes_read: u64,
+    /// What is not as it should be.
+    pub findings: Vec<Finding>,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+impl CheckReport {
+    fn finding(&mut self, severity: Severity, file: impl Into<String>, object: Option<ObjectId>, message: impl Into<String>) {
+        self.findings.push(Finding { severity, file: file.into(), object, message: message.into(), harms: Vec::new() });
+    }
+
+    /// The worst finding, if there is any.
+    pub fn worst(&self) -> Option<Severity> {
+        self.findings.iter().map(|finding| finding.severity).max()
+    }
+}
+
+/// Objects that cannot be had, and the finding that says so.
+type Lost = HashMap<ObjectId, usize>;
+
+/// Checks a repository.
+///
+/// # Errors
+/// Only what makes checking impossible: the store cannot be listed, the user asked to stop. All else is a finding.
+pub fn check(repository: &Repository, options: CheckOptions, monitor: &dyn Monitor) -> Result<CheckReport> {
+    let watch = Stopwatch::start();
+    let mut report = CheckReport::default();
+    small_files(repository, &mut report)?;
+    // Archives are listed before the index: what they refer to was indexed before they were.
+    let archives = readable_archives(repository, &mut report)?;
+    let look = Look::index(repository.core())?;
+    let packs = indexed_packs(repository, &look, &mut report)?;
+    report.packs = packs.len() as u64;
+    report.unindexed_packs = look.packs.keys().filter(|id| !packs.contains_key(id)).count() as u64;
+    let mut lost = Lost::new();
+    for pack in packs.values() {
+        missing_pack(pack, &look, &mut report, &mut lost);
+    }
+    if options.read_data {
+        packs::read(repository, &look, &packs, options.jobs, monitor, &mut report, &mut lost)?;
+    }
+    if monitor.cancelled() {
+        return Err(Error::Interrupted);
+    }
+    let index = Arc::new(repository.load_index_of(&look)?);
+    let reader = Reader::new(repository, index);
+    trace::archives(&reader, &archives, monitor, &mut report, &lost)?;
+    report.duration = watch.elapsed();
+    Ok(report)
+}
+
+/// Key slots, events and gc records: names and seals.
+fn small_files(repository: &Repository, report: &mut CheckReport) -> Result<()> {
+    let store = repository.store();
+    for (kind, class) in [(Kind::Keys, None), (Kind::Events, Some(Class::Event)), (Kind::Gc, Some(Class::Gc))] {
+        for file in store.list(kind)? {
+            let key = Key::listed(kind, &file.name);
+            let Some(id) = FileId::from_hex(&file.name) else {
+                report.finding(Severity::Warning, key.to_string(), None, "not a name that vault gives; ignored");
+                continue;
+            };
+            let bytes = match read_optional(store.as_ref(), &key) {
+                Ok(Some(bytes)) => bytes,
+                Ok(None) => continue,
+                Err(error) => {
+                    report.finding(Severity::Error, key.to_string(), None, format!("cannot be read: {error}"));
+                    continue;
+                }
+            };
+            if blake3::hash(&bytes) != *id.as_bytes() {
+                report.finding(Severity::Error, key.to_string(), None, "its bytes are not those that its name says; no archive is harmed");
+            } else if let Some(Err(error)) = class.map(|class| open_file(repository.ring(), class, &bytes)) {
+                report.finding(Severity::Error, key.to_string(), None, format!("{error}; no archive is harmed"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The archives that count and whose manifests can be read; the others are findings.
+fn readable_archives(repository: &Repository, report: &mut CheckReport) -> Result<Vec<Archive>> {
+    let listing = repository.list_archives()?;
+    report.pending_archives = listing.manifests.iter().filter(|id| !listing.ok.contains(id)).count() as u64;
+    for id in listing.ok.iter().filter(|id| !listing.manifests.contains(id) && !listing.deleted.contains(id)) {
+        let message = "a mark without its manifest: the archive is gone, or is just being purged";
+        report.finding(Severity::Error, Key::ok_mark(*id).to_string(), None, message);
+    }
+    let mut archives = Vec::new();
+    for id in listing.counting() {
+        let key = Key::ok_mark(id);
+        match read_optional(repository.store().as_ref(), &key) {
+            Ok(Some(mark)) if Mark::Ok.verify(id, &mark).is_ok() => {}
+            Ok(None) => continue,
+            Ok(Some(_)) => {
+                report.finding(Severity::Error, key.to_string(), None, "the mark is damaged; it says nothing that its name does not: the archive is walked");
+                harm_last(report, id);
+            }
+            Err(error) => {
+                report.finding(Severity::Error, key.to_string(), None, format!("cannot be read: {error}"));
+                harm_last(report, id);
+            }
+        }
+        match repository.archive(id) {
+            Ok(Some(archive)) => archives.push(archive),
+            Ok(None) => {}
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(error) => {
+                report.finding(Severity::Error, Key::archive(id).to_string(), None, format!("the archive cannot be opened: {error}"));
+                harm_last(report, id);
+            }
+        }
+    }
+    archives.sort_by_key(|archive| (archive.manifest.time, archive.id));
+    report.archives = archives.len() as u64;
+    Ok(archives)
+}
+
+fn harm_last(report: &mut CheckReport, id: ArchiveId) {
+    if let Some(finding) = report.findings.last_mut() {
+        finding.harms.push((id, Vec::new()));
+    }
+}
+
+/// Every pack that a readable segment names.
+fn indexed_packs(repository: &Repository, look: &Look, report: &mut CheckReport) -> Result<HashMap<PackId, IndexedPack>> {
+    let mut packs: HashMap<PackId, IndexedPack> = HashMap::new();
+    let mut segments: Vec<_> = look.segments.iter().copied().collect();
+    segments.sort_unstable();
+    for id in segments {
+        match repository.core().read_segment(id) {
+            Ok(Some(segment)) => {
+                for pack in segment.packs {
+                    note_pack(pack, &mut packs, report);
+                }
+            }
+            Ok(None) => {}
+            Err(error @ Error::Interrupted) => return Err(error),
+            Err(error) => {
+                let message = format!("the index segment cannot be read: {error}; it can be rebuilt from the packs");
+                report.finding(Severity::Error, Key::file(Kind::Index, id).to_string(), None, message);
+            }
+        }
+    }
+    Ok(packs)
+}
+
+fn note_pack(pack: IndexedPack, packs: &mut HashMap<PackId, IndexedPack>, report: &mut CheckReport) {
+    let key = Key::pack(pack.id).to_string();
+    if let Err(error) = pack.blocks() {
+        report.finding(Severity::Error, key, None, format!("what the index says of it does not decode: {error}"));
+        return;
+    }
+    match packs.get(&pack.id) {
+        Some(other) if *other != pack => report.finding(Severity::Error, key, None, "two index segments say different things of it"),
+        Some(_) => {}
+        None => drop(packs.insert(pack.id, pack)),
+    }
+}
+
+/// A pack that is not there, or has another size: all that is in it has no copy here.
+fn missing_pack(pack: &IndexedPack, look: &Look, report: &mut CheckReport, lost: &mut Lost) {
+    let message = match look.packs.get(&pack.id) {
+        Some(size) if *size == pack.size => return,
+        Some(size) => format!("the pack has {size} bytes, the index says {}", pack.size),
+        None if look.condemned.contains(&pack.id) => return,
+        None => "the pack is missing".to_owned(),
+    };
+    let key = Key::pack(pack.id).to_string();
+    report.finding(Severity::Error, key, None, format!("{message}; the next create stores again what it finds in its source"));
+    let number = report.findings.len() - 1;
+    for entry in pack.blocks().unwrap_or_default().into_iter().flat_map(|block| block.entries) {
+        lost.insert(entry.id, number);
+    }
+}
+
+/// Trees and lists that have been walked without anything to say.
+type Seen = HashSet<ObjectId>;

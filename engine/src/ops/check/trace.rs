@@ -1,0 +1,204 @@
+//! Archives walked from their roots: whether everything that they refer to exists, and whom a loss harms.
+
+use std::collections::HashMap;
+
+use super::{CheckReport, Lost, Seen, Severity};
+use crate::crypto::Purpose;
+use crate::error::{Error, Result};
+use crate::format::DEPTH;
+use crate::format::list::Extent;
+use crate::format::node::XattrsId;
+use crate::id::{ArchiveId, ObjectId};
+use crate::meta::{Content, Node, NodeKind};
+use crate::ops::content::{InList, walk_list};
+use crate::ops::walk::Entries;
+use crate::progress::Monitor;
+use crate::repository::{Archive, Reader};
+
+/// Paths that a finding names at most; the number of all is said.
+const NAMED_PATHS: usize = 1000;
+
+struct Trace<'a> {
+    reader: &'a Reader<'a>,
+    report: &'a mut CheckReport,
+    lost: &'a Lost,
+    /// Trees and lists below which nothing is wrong.
+    sound: Seen,
+    /// Findings for objects that no pack was blamed for.
+    absent: HashMap<ObjectId, usize>,
+    archive: ArchiveId,
+    harmed: bool,
+}
+
+/// Walks every archive; equal subtrees that are sound are walked once.
+pub(super) fn archives(reader: &Reader<'_>, archives: &[Archive], monitor: &dyn Monitor, report: &mut CheckReport, lost: &Lost) -> Result<()> {
+    let mut trace =
+        Trace { reader, report, lost, sound: Seen::new(), absent: HashMap::new(), archive: ArchiveId::zero(), harmed: false };
+    for archive in archives {
+        if monitor.cancelled() {
+            return Err(Error::Interrupted);
+        }
+        trace.archive(archive)?;
+    }
+    Ok(())
+}
+
+impl Trace<'_> {
+    fn archive(&mut self, archive: &Archive) -> Result<()> {
+        self.archive = archive.id;
+        let manifest = &archive.manifest;
+        for id in [Some(manifest.warnings).filter(|id| !id.is_zero()), manifest.root_xattrs].into_iter().flatten() {
+            self.object(Purpose::Meta, id, b"");
+        }
+        self.tree(manifest.root_tree())
+    }
+
+    /// Walks with a stack of its own: each level is a directory that is not finished, with whether anything below it was harmed.
+    fn tree(&mut self, root: ObjectId) -> Result<()> {
+        let mut levels = vec![Level { entries: Entries::new(root), tree: root, length: 0, harmed: false }];
+        let mut path: Vec<u8> = Vec::new();
+        while let Some(level) = levels.last_mut() {
+            path.truncate(level.length);
+            self.harmed = level.harmed;
+            let node = self.next(level, &path)?;
+            level.harmed = self.harmed;
+            let Some((node, xattrs)) = node else {
+                let (tree, harmed) = (level.tree, level.harmed);
+                levels.pop();
+                if !harmed {
+                    self.sound.insert(tree);
+                }
+                if let Some(above) = levels.last_mut() {
+                    above.harmed |= harmed;
+                }
+                continue;
+            };
+            if !path.is_empty() {
+                path.push(b'/');
+            }
+            path.extend_from_slice(&node.name);
+            self.node(&node, xattrs, &path)?;
+            level.harmed = self.harmed;
+            if let NodeKind::Directory { tree } = node.kind {
+                if !self.sound.contains(&tree) && levels.len() < DEPTH {
+                    levels.push(Level { entries: Entries::new(tree), tree, length: path.len(), harmed: false });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The next entry; a tree that cannot be had is a finding and ends its directory.
+    fn next(&mut self, level: &mut Level, path: &[u8]) -> Result<Option<(Node, XattrsId)>> {
+        let mut trees = Vec::new();
+        let found = level.entries.next(self.reader, &mut |id| {
+            trees.push(id);
+            Ok(())
+        });
+        let mut blamed = false;
+        for id in trees {
+            blamed |= self.object(Purpose::Meta, id, path);
+        }
+        match found {
+            Ok(entry) => Ok(entry),
+            Err(Error::Interrupted) => Err(Error::Interrupted),
+            Err(_) if blamed => Ok(None),
+            Err(error) => {
+                self.report.finding(Severity::Error, "packs/", None, format!("a directory cannot be read: {error}"));
+                let number = self.report.findings.len() - 1;
+                self.harm(number, path);
+                Ok(None)
+            }
+        }
+    }
+
+    fn node(&mut self, node: &Node, xattrs: XattrsId, path: &[u8]) -> Result<()> {
+        if let Some(id) = xattrs {
+            self.object(Purpose::Meta, id, path);
+        }
+        match node.kind {
+            NodeKind::File { content: Content::Chunk(id), .. } => {
+                self.object(Purpose::Data, id, path);
+            }
+            NodeKind::File { content: Content::List(id), size, .. } if !self.sound.contains(&id) => self.list(id, size, path)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn list(&mut self, root: ObjectId, size: u64, path: &[u8]) -> Result<()> {
+        let harmed = std::mem::replace(&mut self.harmed, false);
+        let mut covered = 0u64;
+        let reader = self.reader;
+        let walked = walk_list(reader, root, &mut |met| {
+            match met {
+                InList::List(id) => drop(self.object(Purpose::Meta, id, path)),
+                InList::Extent(extent) => {
+                    covered = covered.saturating_add(extent.length());
+                    if let Extent::Chunk { id, .. } = extent {
+                        self.object(Purpose::Data, id, path);
+                    }
+                }
+            }
+            Ok(())
+        });
+        match walked {
+            Ok(()) if covered == size => {}
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(_) if self.harmed => {}
+            problem => {
+                let message = problem.err().map_or_else(|| format!("the content list covers {covered} bytes, the file has {size}"), |error| error.to_string());
+                self.report.finding(Severity::Error, "packs/", Some(root), message);
+                let number = self.report.findings.len() - 1;
+                self.harm(number, path);
+            }
+        }
+        if !self.harmed {
+            self.sound.insert(root);
+        }
+        self.harmed |= harmed;
+        Ok(())
+    }
+
+    /// Whether an object is missing or damaged; says whom that harms.
+    fn object(&mut self, purpose: Purpose, id: ObjectId, path: &[u8]) -> bool {
+        let copies = self.reader.index().copies(&id);
+        let number = match (copies.is_empty(), self.lost.get(&id).or_else(|| self.absent.get(&id))) {
+            (_, Some(&number)) if copies.len() < 2 => number,
+            (true, _) => {
+                let what = match purpose {
+                    Purpose::Data => "content",
+                    Purpose::Meta => "metadata",
+                };
+                let message = format!("{what} that no pack holds; a create that finds the file in its source stores it again");
+                self.report.finding(Severity::Error, "index/", Some(id), message);
+                let number = self.report.findings.len() - 1;
+                self.absent.insert(id, number);
+                number
+            }
+            _ => {
+                self.report.objects += u64::from(self.report.bytes_read == 0);
+                return false;
+            }
+        };
+        self.harm(number, path);
+        true
+    }
+
+    fn harm(&mut self, number: usize, path: &[u8]) {
+        self.harmed = true;
+        if let Some(finding) = self.report.findings.get_mut(number) {
+            let harm = (self.archive, path.to_vec());
+            if finding.harms.len() < NAMED_PATHS && finding.harms.last() != Some(&harm) {
+                finding.harms.push(harm);
+            }
+        }
+    }
+}
+
+struct Level {
+    entries: Entries,
+    tree: ObjectId,
+    length: usize,
+    harmed: bool,
+}

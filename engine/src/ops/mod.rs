@@ -1,0 +1,11 @@
+//! The verbs. One file each; they join the repository with the file system and know neither bytes on disk nor ciphers.
+
+pub mod archives;
+pub mod check;
+pub mod create;
+pub mod info;
+pub mod key;
+pub mod restore;
+
+mod content;
+mod walk;
