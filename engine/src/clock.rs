@@ -18,7 +18,7 @@ pub fn now() -> Timestamp {
 }
 
 /// The clock by which the kernel stamps files: behind [`now`] by up to one tick.
-pub fn coarse() -> Timestamp {
+pub fn file_system_now() -> Timestamp {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
     Timestamp { seconds: time.tv_sec, nanoseconds: u32::try_from(time.tv_nsec).unwrap_or(0) }
 }

@@ -61,5 +61,3 @@ pub enum FormatError {
 /// Result of opening or decoding.
 pub type Opened<T> = Result<T, FormatError>;
 
-#[cfg(test)]
-mod tests;

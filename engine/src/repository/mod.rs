@@ -165,5 +165,3 @@ pub(crate) fn opened<T>(key: &Key, result: Opened<T>) -> Result<T> {
     })
 }
 
-#[cfg(test)]
-mod tests;

@@ -368,9 +368,12 @@ fn try_slot(slot: &Slot, name: &str, options: &OpenOptions) -> Result<Option<Ope
     Ok(None)
 }
 
-/// At most 1 GiB, and at most half of the memory that is free; never less than what every slot has.
+/// At most 1 GiB, and at most half of the memory that is available; never less than what every slot has.
 fn memory_limit_kib() -> u64 {
-    let info = rustix::system::sysinfo();
-    let free = u64::from(info.freeram).saturating_add(u64::from(info.bufferram)) * u64::from(info.mem_unit) / 1024;
-    MEMORY_LIMIT_KIB.min((free / 2).max(u64::from(KdfParameters::FLOOR.memory_kib)))
+    let available = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+        line.trim().trim_end_matches("kB").trim_end().parse::<u64>().ok()
+    });
+    let half = available.map_or(MEMORY_LIMIT_KIB, |kib| kib / 2);
+    MEMORY_LIMIT_KIB.min(half.max(u64::from(KdfParameters::FLOOR.memory_kib)))
 }

@@ -57,7 +57,7 @@ impl Job {
     }
 
     fn archive<'s>(self, run: &'s Run<'s>, scope: &Scope<'s>) -> Result<()> {
-        let began = clock::coarse();
+        let began = clock::file_system_now();
         let file = match self.directory.open_file(&self.source_name, &self.stat) {
             Ok(file) => file,
             Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => return self.vanished(run),
@@ -105,10 +105,7 @@ pub(super) fn node(name: Vec<u8>, attributes: Attributes, kind: NodeKind, missin
 
 fn attributes_of(run: &Run<'_>, path: &[u8], stat: &Stat, file: &SourceFile) -> Attributes {
     let mut attributes = run.attributes(stat);
-    match file.xattrs() {
-        Ok(xattrs) => attributes.xattrs = xattrs,
-        Err(error) => run.warn(path, &error.chain()),
-    }
+    attributes.xattrs = run.readable(path, file.xattrs());
     match file.file_flags() {
         Ok(flags) => attributes.file_flags = flags,
         Err(error) => run.warn(path, &error.chain()),
@@ -162,7 +159,8 @@ impl Reading {
         }
         let mut position = 0;
         let mut cutter = None;
-        for data in self.file.extents(size)? {
+        for data in self.file.extents(size) {
+            let data = data?;
             self.push_hole(data.start - position);
             let cutter = match &mut cutter {
                 Some(cutter) => cutter,
@@ -360,7 +358,7 @@ impl Reading {
         } else if let Some(how) = changed {
             run.warn(&self.job.path, how);
         }
-        let stamp = if failed.is_none() && changed.is_none() { self.stamp() } else { None };
+        let stamp = if failed.is_none() && changed.is_none() { self.stamp(run) } else { None };
         let size = if failed.is_some() { self.job.stat.size } else { size };
         let kind = NodeKind::File { size, chunking, content, link: self.job.link };
         let attributes = lock(&self.attributes).take().unwrap_or_default();
@@ -387,9 +385,10 @@ impl Reading {
     }
 
     /// What change detection may believe next time (I-R6).
-    fn stamp(&self) -> Option<Stamp> {
+    fn stamp(&self, run: &Run<'_>) -> Option<Stamp> {
         let stat = &self.job.stat;
-        self.file.trusted(stat, self.began).then_some(Stamp { inode: stat.inode, ctime: stat.ctime })
+        let trust = run.file_systems.of_file(&self.file).ok()?;
+        trust.believes_content(stat, self.began, &self.file).then_some(stat.stamp())
     }
 }
 

@@ -22,8 +22,10 @@ const WINDOW_BYTES: usize = 8 << 20;
 pub(super) fn archive(run: &Run<'_>, mut input: Box<dyn Read + Send>, name: Vec<u8>, path: &[u8], place: Place) -> Result<()> {
     let chunking = match run.options.chunker {
         crate::chunker::ChunkerRequest::Fixed(log2) => Chunking::Fixed(log2),
-        crate::chunker::ChunkerRequest::ContentDefined(log2) => Chunking::ContentDefined(log2),
-        crate::chunker::ChunkerRequest::Auto => Chunking::ContentDefined(run.repository.profile().cdc_log2),
+        crate::chunker::ChunkerRequest::ContentDefined(Some(log2)) => Chunking::ContentDefined(log2),
+        crate::chunker::ChunkerRequest::ContentDefined(None) | crate::chunker::ChunkerRequest::Auto => {
+            Chunking::ContentDefined(run.repository.profile().cdc_log2)
+        }
     };
     let mut cutter = Cutter::new(run.repository.gear(), chunking).map_err(|error| Error::Usage(error.to_string()))?;
     let mut extents = Vec::new();

@@ -36,7 +36,10 @@ mod window;
 use assembly::Entry;
 use paths::PathTree;
 use run::Run;
-use walk::{Input, Walk};
+use walk::Walk;
+
+/// What `create` reads from besides files: standard input.
+pub type Input = Box<dyn Read + Send>;
 
 /// How often a create starts again when objects are lost under its hands.
 const ROUNDS: usize = 3;
@@ -138,7 +141,7 @@ pub fn create(repository: &Repository, options: &CreateOptions, input: Option<In
     let watch = Stopwatch::start();
     let paths = PathTree::new(&options.paths, options.input_name.as_deref())?;
     if options.dry_run {
-        return preview::preview(repository, options, &paths, monitor, watch);
+        return preview::preview(options, &paths, monitor, watch);
     }
     let threads = options.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
@@ -325,6 +328,3 @@ impl History {
         }
     }
 }
-
-/// What `create` reads from besides files.
-pub type InputStream = Box<dyn Read + Send>;

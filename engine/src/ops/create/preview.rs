@@ -6,9 +6,9 @@ use crate::clock::Stopwatch;
 use crate::error::{Error, Result};
 use crate::format::manifest::Statistics;
 use crate::ops::create::paths::{PathSource, PathTree};
+use crate::ops::create::walk::{is_tagged, open_argument};
 use crate::ops::create::{CreateOptions, Created};
 use crate::progress::Monitor;
-use crate::repository::Repository;
 use crate::source::{FileKind, SourceDir, Stat};
 
 struct Preview<'a> {
@@ -20,7 +20,6 @@ struct Preview<'a> {
 }
 
 pub(super) fn preview(
-    _repository: &Repository,
     options: &CreateOptions,
     paths: &PathTree,
     monitor: &dyn Monitor,
@@ -41,8 +40,8 @@ impl Preview<'_> {
                 self.found += 1;
                 self.monitor.entry('+', path);
             }
-            Some(PathSource::Path(source, _)) => match SourceDir::open_argument(source) {
-                Ok(((parent, name), stat)) => {
+            Some(PathSource::Path(source, _)) => match open_argument(source) {
+                Ok((parent, name, stat)) => {
                     self.found += 1;
                     self.device = stat.device;
                     self.tree(parent, name, &stat, path)?;
@@ -90,7 +89,7 @@ impl Preview<'_> {
                 continue;
             }
             match above.open_child(&name) {
-                Ok(directory) if self.is_tagged(&directory) => {
+                Ok(directory) if is_tagged(self.options, &directory) => {
                     self.statistics.directories -= 1;
                     self.monitor.entry('-', &path);
                 }
@@ -102,11 +101,6 @@ impl Preview<'_> {
             }
         }
         Ok(())
-    }
-
-    fn is_tagged(&self, directory: &SourceDir) -> bool {
-        self.options.exclude_if_present.iter().any(|name| directory.stat_child(name).is_ok())
-            || self.options.exclude_caches && directory.is_cache()
     }
 
     fn children(&mut self, directory: &Arc<SourceDir>, path: &[u8], ahead: &mut Vec<(Arc<SourceDir>, Vec<u8>, Stat, Vec<u8>)>) {

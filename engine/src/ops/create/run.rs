@@ -4,20 +4,21 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::clock;
 use crate::crypto::Purpose;
 use crate::error::{Error, Result};
 use crate::format::list::Extent;
 use crate::format::manifest::Statistics;
 use crate::format::node::XattrsId;
 use crate::id::ObjectId;
-use crate::meta::{Content, Node, NodeKind};
+use crate::meta::{Attributes, Content, Node, NodeKind, Xattr};
 use crate::ops::content::{InList, walk_list};
 use crate::ops::create::CreateOptions;
 use crate::ops::create::assembly::{Entry, Place, RootTree};
 use crate::ops::create::window::WindowPool;
 use crate::progress::{Counters, Monitor};
 use crate::repository::{Index, PackSet, Packer, Reader, Repository, Stored};
-use crate::source::Owners;
+use crate::source::{FileSystems, Owners, SourceDir, Stat, XattrList};
 
 /// Most warnings that an archive keeps; all are counted.
 const KEPT_WARNINGS: usize = 10_000;
@@ -35,6 +36,7 @@ pub(super) struct Run<'a> {
     /// Whether everything that the parent refers to is known to be in good packs, so that what is inherited needs no look-up.
     pub(super) parent_is_whole: bool,
     pub(super) owners: Owners,
+    pub(super) file_systems: FileSystems,
     pub(super) windows: WindowPool,
     /// Spans of large files that wait for a worker.
     pub(super) spans_waiting: AtomicUsize,
@@ -85,7 +87,8 @@ impl<'a> Run<'a> {
             index,
             packer,
             parent_is_whole,
-            owners: Owners::default(),
+            owners: Owners::new(),
+            file_systems: FileSystems::new(),
             windows: WindowPool::default(),
             spans_waiting: AtomicUsize::new(0),
             links: Mutex::default(),
@@ -134,6 +137,45 @@ impl<'a> Run<'a> {
 
     pub(super) fn warnings(&self) -> Vec<(Vec<u8>, String)> {
         lock(&self.warnings).clone()
+    }
+
+    /// Attributes that `stat` gives.
+    pub(super) fn attributes(&self, stat: &Stat) -> Attributes {
+        let (owner, group) = (self.owners.user(stat.uid), self.owners.group(stat.gid));
+        Attributes { mode: stat.mode, owner, group, mtime: stat.mtime, file_flags: 0, xattrs: Vec::new() }
+    }
+
+    /// Attributes of what is not opened: links, special files, and what may not be read.
+    pub(super) fn attributes_without_opening(&self, directory: &SourceDir, name: &[u8], path: &[u8], stat: &Stat) -> Attributes {
+        let xattrs = self.readable(path, directory.child_xattrs(name));
+        Attributes { xattrs, ..self.attributes(stat) }
+    }
+
+    /// Attributes of a file that this process makes up.
+    pub(super) fn own_attributes(&self) -> Attributes {
+        let owner = self.owners.user(rustix::process::getuid().as_raw());
+        let group = self.owners.group(rustix::process::getgid().as_raw());
+        Attributes { owner, group, ..Attributes::default() }
+    }
+
+    /// A user may have been renamed since the parent was made, which no ctime tells.
+    pub(super) fn refresh_owners(&self, attributes: &mut Attributes, stat: &Stat) {
+        attributes.owner = self.owners.user(stat.uid);
+        attributes.group = self.owners.group(stat.gid);
+    }
+
+    /// The extended attributes that could be read; the others are warnings.
+    pub(super) fn readable(&self, path: &[u8], list: XattrList) -> Vec<Xattr> {
+        for problem in &list.problems {
+            self.warn(path, &problem.chain());
+        }
+        list.xattrs
+    }
+
+    /// Whether a later change of what stands in `directory` would show as another ctime.
+    pub(super) fn believes(&self, directory: &SourceDir, stat: &Stat) -> bool {
+        let trust = self.file_systems.of_directory(directory);
+        trust.is_ok_and(|trust| trust.believes(stat, clock::file_system_now()))
     }
 
     /// Stores a metadata object and notes where it was found.

@@ -8,17 +8,16 @@ use std::sync::Arc;
 
 use rayon::Scope;
 
-use crate::clock;
 use crate::error::{Error, FileError, Result};
 use crate::id::ObjectId;
-use crate::meta::{Attributes, Content, LinkId, Node, NodeKind, Owner, Stamp, Timestamp};
-use crate::ops::create::FilesCache;
+use crate::meta::{Attributes, Content, LinkId, Node, NodeKind, Owner, Timestamp};
+use crate::ops::create::{CreateOptions, FilesCache, Input};
 use crate::ops::create::assembly::{DirectoryWriter, Entry, Place, store_long_xattrs};
 use crate::ops::create::file::{Job, node};
 use crate::ops::create::parent::{Before, ParentDirectory};
 use crate::ops::create::paths::{PathSource, PathTree};
 use crate::ops::create::run::{Link, Run};
-use crate::source::{FileKind, SourceDir, Stat, old_enough};
+use crate::source::{FileKind, SourceDir, Stat};
 
 /// A batch goes to a worker when it holds so many bytes …
 const BATCH_BYTES: u64 = 1 << 20;
@@ -108,7 +107,7 @@ impl<'s, 'w> Walk<'s, 'w> {
     fn root_directory(&mut self, path: &Path, number: u16, parent: ParentDirectory) -> Result<Entry> {
         let nothing = |error: &FileError| Error::NoSource(error.chain());
         let directory = SourceDir::open_path(path).map_err(|error| nothing(&error))?;
-        let stat = directory.stat().map_err(|error| nothing(&error))?;
+        let stat = *directory.stat();
         self.found += 1;
         self.argument = (number, 0);
         self.device = stat.device;
@@ -155,7 +154,7 @@ impl<'s, 'w> Walk<'s, 'w> {
 
     /// A PATH argument: any kind of file.
     fn argument_path(&mut self, writer: &mut DirectoryWriter, path: &Path, name: &[u8], before: Option<Before>) -> Result<()> {
-        let (directory, stat) = match SourceDir::open_argument(path) {
+        let (parent, own_name, stat) = match open_argument(path) {
             Ok(found) => found,
             Err(error) => {
                 self.missing.push(error.chain());
@@ -166,7 +165,6 @@ impl<'s, 'w> Walk<'s, 'w> {
         };
         self.found += 1;
         self.device = stat.device;
-        let (parent, own_name) = directory;
         self.entry(&Arc::new(parent), &own_name, name, stat, before, writer)
     }
 
@@ -228,13 +226,13 @@ impl<'s, 'w> Walk<'s, 'w> {
         let crossing = self.run.options.one_file_system && stat.device != self.device;
         let opened = above.open_child(source_name);
         if let (Ok(directory), false) = (&opened, crossing) {
-            if self.is_tagged(directory) {
+            if is_tagged(self.run.options, directory) {
                 self.run.monitor.entry('-', &self.path);
                 return Ok(());
             }
         }
         let place = writer.reserve(self.run, name)?;
-        let trusted = old_enough(stat, clock::coarse());
+        let trusted = self.run.believes(above, stat);
         let same = before.as_ref().filter(|before| same_status(before, stat) && matches!(before.node.kind, NodeKind::Directory { .. }));
         let inherited = match same {
             Some(before) if self.run.inherits(&before.node, before.xattrs)? => Some((before.node.attributes.clone(), before.xattrs)),
@@ -250,7 +248,7 @@ impl<'s, 'w> Walk<'s, 'w> {
         let mut entry = Entry {
             node: node(name.to_vec(), attributes, NodeKind::Directory { tree: ObjectId::zero() }, missing),
             xattrs,
-            stamp: (trusted && !missing).then_some(stamp_of(stat)),
+            stamp: (trusted && !missing).then_some(stat.stamp()),
             stamps: None,
         };
         store_long_xattrs(self.run, &mut entry)?;
@@ -269,22 +267,12 @@ impl<'s, 'w> Walk<'s, 'w> {
 
     fn directory_attributes(&self, directory: &SourceDir, stat: &Stat) -> Attributes {
         let mut attributes = self.run.attributes(stat);
-        match directory.xattrs() {
-            Ok(xattrs) => attributes.xattrs = xattrs,
-            Err(error) => self.run.warn(&self.path, &error.chain()),
-        }
+        attributes.xattrs = self.run.readable(&self.path, directory.xattrs());
         match directory.file_flags() {
             Ok(flags) => attributes.file_flags = flags,
             Err(error) => self.run.warn(&self.path, &error.chain()),
         }
         attributes
-    }
-
-    /// Whether a directory asks to be left out: CACHEDIR.TAG, or a name of --exclude-if-present.
-    fn is_tagged(&self, directory: &SourceDir) -> bool {
-        let options = self.run.options;
-        options.exclude_if_present.iter().any(|name| directory.stat_child(name).is_ok())
-            || options.exclude_caches && directory.is_cache()
     }
 
     fn file(&mut self, directory: &Arc<SourceDir>, source_name: &[u8], name: &[u8], stat: Stat, before: Option<Before>, writer: &mut DirectoryWriter) -> Result<()> {
@@ -325,7 +313,7 @@ impl<'s, 'w> Walk<'s, 'w> {
         if let NodeKind::File { link: old, .. } = &mut node.kind {
             *old = link;
         }
-        let stamp = before.stamp.stamp.map(|_| stamp_of(stat));
+        let stamp = before.stamp.stamp.map(|_| stat.stamp());
         let mut entry = Entry { node, xattrs, stamp, stamps: None };
         store_long_xattrs(self.run, &mut entry)?;
         crate::ops::create::file::resolve_link(self.run, stat, Some(&entry))?;
@@ -368,8 +356,7 @@ impl<'s, 'w> Walk<'s, 'w> {
     }
 
     fn special(&mut self, directory: &Arc<SourceDir>, source_name: &[u8], name: &[u8], stat: &Stat, before: Option<Before>, writer: &mut DirectoryWriter) -> Result<()> {
-        let trusted = old_enough(stat, clock::coarse());
-        let stamp = trusted.then_some(stamp_of(stat));
+        let stamp = self.run.believes(directory, stat).then_some(stat.stamp());
         if let Some(before) = before {
             let same_kind = special_kind(stat).is_some_and(|kind| kind == before.node.kind)
                 || stat.kind == FileKind::Symlink && matches!(before.node.kind, NodeKind::Symlink { .. });
@@ -437,8 +424,38 @@ impl<'s, 'w> Walk<'s, 'w> {
     }
 }
 
-/// Bytes of standard input.
-pub(super) type Input = Box<dyn std::io::Read + Send>;
+/// The directory that holds a PATH argument, the argument's name in it, and what it is.
+pub(super) fn open_argument(path: &Path) -> Result<(SourceDir, Vec<u8>, Stat), FileError> {
+    let found = match SourceDir::open_parent(path)? {
+        Some(found) => Some(found),
+        // `x/..` has no name of its own; what it stands for has.
+        None => {
+            let real = std::fs::canonicalize(path).map_err(|error| FileError::new("open", path, error))?;
+            SourceDir::open_parent(&real)?
+        }
+    };
+    let root = || FileError::new("open", path, std::io::Error::other("the root of the file system has no name to be stored under"));
+    let (parent, name) = found.ok_or_else(root)?;
+    let stat = parent.stat_child(&name)?;
+    Ok((parent, name, stat))
+}
+
+/// What marks a directory as a cache (bford.info/cachedir).
+const CACHE_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
+
+/// Whether a directory asks to be left out: CACHEDIR.TAG, or a name of --exclude-if-present.
+pub(super) fn is_tagged(options: &CreateOptions, directory: &SourceDir) -> bool {
+    let named = options.exclude_if_present.iter().any(|name| directory.stat_child(name).is_ok());
+    named || options.exclude_caches && is_cache(directory).unwrap_or(false)
+}
+
+fn is_cache(directory: &SourceDir) -> Result<bool, FileError> {
+    let name = b"CACHEDIR.TAG";
+    let stat = directory.stat_child(name)?;
+    let mut start = [0; CACHE_TAG.len()];
+    let length = if stat.kind == FileKind::File { directory.open_file(name, &stat)?.read_at(&mut start, 0)? } else { 0 };
+    Ok(length == CACHE_TAG.len() && start == CACHE_TAG)
+}
 
 fn implied_entry(name: Vec<u8>) -> Entry {
     let attributes = Attributes { mode: 0o755, owner: Owner::default(), group: Owner::default(), mtime: Timestamp::default(), file_flags: 0, xattrs: Vec::new() };
@@ -464,13 +481,9 @@ fn special_kind(stat: &Stat) -> Option<NodeKind> {
     }
 }
 
-fn stamp_of(stat: &Stat) -> Stamp {
-    Stamp { inode: stat.inode, ctime: stat.ctime }
-}
-
 /// Whether neither content nor attributes can have changed.
 fn same_status(before: &Before, stat: &Stat) -> bool {
-    before.stamp.stamp == Some(stamp_of(stat)) && !before.node.missing
+    before.stamp.stamp == Some(stat.stamp()) && !before.node.missing
 }
 
 /// Whether the content is believed to be the parent's.
@@ -481,7 +494,7 @@ fn unchanged(cache: FilesCache, before: &Before, stat: &Stat) -> bool {
     sound
         && size == stat.size
         && match cache {
-            FilesCache::CtimeSizeInode => stamp == stamp_of(stat),
+            FilesCache::CtimeSizeInode => stamp == stat.stamp(),
             FilesCache::CtimeSize => stamp.ctime == stat.ctime,
             FilesCache::MtimeSize => before.node.attributes.mtime == stat.mtime,
             FilesCache::Disabled => false,

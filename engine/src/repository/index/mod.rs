@@ -181,6 +181,12 @@ impl Index {
         self.known_packs.iter().enumerate().filter(|(number, _)| is_set(*number)).map(|(_, pack)| *pack).collect()
     }
 
+    /// Whether every one of these packs was good when the index was loaded.
+    pub fn all_good(&self, packs: &[(PackId, u64)]) -> bool {
+        let known: HashSet<&(PackId, u64)> = self.known_packs.iter().collect();
+        packs.iter().all(|pack| known.contains(pack))
+    }
+
     /// Adds what this process has just put: packs that are its own.
     pub fn add(&self, name: FileId, segment: &Segment) -> Result<()> {
         let mut content = RunContent::default();
@@ -211,6 +217,11 @@ pub struct PackSet {
 }
 
 impl PackSet {
+    /// A copy that no longer changes.
+    pub fn snapshot(&self) -> Self {
+        Self { bits: self.bits.iter().map(|word| AtomicU64::new(word.load(Ordering::Relaxed))).collect() }
+    }
+
     /// Adds a pack.
     pub fn insert(&self, number: PackNumber) {
         if let Some(word) = self.bits.get(number.0 as usize / 64) {
@@ -323,5 +334,3 @@ fn reopen(path: &Path, cache_key: &SecretKey) -> Result<Run> {
     })
 }
 
-#[cfg(test)]
-mod tests;
