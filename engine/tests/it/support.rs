@@ -95,9 +95,10 @@ impl Disk {
     /// Switches it on again. Nothing on it may be open.
     pub(crate) fn restart(&mut self) {
         // A child that another test's thread is just starting holds what we had open until it runs its program.
-        let attempts = (0..100).map(|_| run(Command::new("umount").arg(self.path())));
         let busy = |done: &Result<(), String>| done.as_ref().is_err_and(|problem| problem.contains("busy"));
-        attempts.skip_while(busy).next().expect("nothing on the disk is open").unwrap();
+        let mut attempts = (0..100).map(|_| run(Command::new("umount").arg(self.path())));
+        attempts.find(|done| !busy(done)).expect("nothing on the disk is open").unwrap();
+        drop(attempts);
         self.mounted = false;
         self.try_mount().unwrap();
     }
