@@ -102,8 +102,8 @@ impl Acknowledged {
     }
 }
 
-/// Cuts the power a few acknowledged operations after now, and switches on again.
-fn cut_while_writing(disk: &mut Disk, store: LocalStore, facts: &mut Acknowledged, after: usize) {
+/// Cuts the power a few acknowledged operations after now, and switches on again; whether what nobody synced was lost.
+fn cut_while_writing(disk: &mut Disk, store: LocalStore, facts: &mut Acknowledged, after: usize) -> bool {
     let unsynced = disk.path().join(format!("unsynced-{after}"));
     let (sender, acknowledged) = channel();
     std::thread::scope(|scope| {
@@ -120,8 +120,7 @@ fn cut_while_writing(disk: &mut Disk, store: LocalStore, facts: &mut Acknowledge
     });
     drop(store);
     disk.restart();
-    let lost = fs::read(&unsynced).map_or(true, |bytes| bytes != bytes_of(0));
-    assert!(lost, "what nobody synced survived: this was no power cut and proves nothing");
+    fs::read(&unsynced).map_or(true, |bytes| bytes != bytes_of(0))
 }
 
 fn power_cuts_lose_nothing(test: &str, format: Format) {
@@ -136,14 +135,17 @@ fn power_cuts_lose_nothing(test: &str, format: Format) {
     assert_eq!(LocalStore::open(&repository).unwrap().read(&Key::config(), 100).unwrap(), b"config");
 
     let mut facts = Acknowledged::default();
+    let mut losses = 0;
     for after in CUTS {
         let store = LocalStore::open(&repository).unwrap();
-        cut_while_writing(&mut disk, store, &mut facts, after);
+        losses += usize::from(cut_while_writing(&mut disk, store, &mut facts, after));
         let store = LocalStore::open(&repository).unwrap();
         facts.verify(&store);
         store.remove_stale_uploads().unwrap();
         assert!(is_empty(&repository.join("tmp")), "what a writer left that lost its power is cleared");
     }
+    // A busy machine may write a file back that nobody synced, but not every time.
+    assert!(losses > 0, "nothing was ever lost: these were no power cuts and prove nothing");
     assert!(facts.next > 100 && !facts.removed.is_empty(), "{} operations", facts.next);
 }
 
