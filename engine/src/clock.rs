@@ -33,3 +33,9 @@ impl Stopwatch {
         self.0.elapsed()
     }
 }
+
+/// The clock that local file systems take their times from: it stands still for a few milliseconds at a time.
+pub fn file_system_now() -> Timestamp {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+    Timestamp { seconds: time.tv_sec, nanoseconds: u32::try_from(time.tv_nsec).unwrap_or(0) }
+}
