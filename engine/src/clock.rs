@@ -17,12 +17,6 @@ pub fn now() -> Timestamp {
     }
 }
 
-/// The clock by which the kernel stamps files: behind [`now`] by up to one tick.
-pub fn file_system_now() -> Timestamp {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
-    Timestamp { seconds: time.tv_sec, nanoseconds: u32::try_from(time.tv_nsec).unwrap_or(0) }
-}
-
 /// A clock that only goes forward, for measuring how long something took.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(Instant);
@@ -38,4 +32,10 @@ impl Stopwatch {
     pub fn elapsed(&self) -> Duration {
         self.0.elapsed()
     }
+}
+
+/// The clock that local file systems take their times from: it stands still for a few milliseconds at a time.
+pub fn file_system_now() -> Timestamp {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+    Timestamp { seconds: time.tv_sec, nanoseconds: u32::try_from(time.tv_nsec).unwrap_or(0) }
 }

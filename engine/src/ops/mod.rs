@@ -5,7 +5,7 @@ pub mod check;
 pub mod create;
 pub mod info;
 pub mod key;
-
+pub mod restore;
 
 mod content;
 mod walk;

@@ -1,0 +1,50 @@
+//! The only unsafe code: two things that the safe crates do not offer, each with the argument why it is sound.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use memmap2::Mmap;
+
+/// Chooses the signal that tells of a lease: the libc crate does not name it, and it is 10 on every architecture that
+/// takes it from the kernel's generic headers.
+const F_SETSIG: libc::c_int = 10;
+
+/// Maps one of **our own, immutable** files (a table of the local index) for reading. Never a file of the user.
+///
+/// Such a file lies in a folder of mode 0700 that belongs to us, gets its final name only when it is complete, is
+/// never written or truncated afterwards, and is replaced by another file, never in place.
+#[expect(
+    unsafe_code,
+    reason = "memmap2 cannot know that nobody writes to the file"
+)]
+pub(crate) fn map_file(file: &File) -> io::Result<Mmap> {
+    // SAFETY: the bytes behind the slice must not change while it lives. By the contract above nothing that we run
+    // writes to the file, and nobody else may; removing or replacing its name leaves the mapped inode alone. Whoever
+    // breaks into our private folder can also write to our memory, so that is outside of what this must withstand.
+    unsafe { Mmap::map(file) }
+}
+
+/// Whether nobody, this process included, has the file open or mapped for writing at this moment.
+///
+/// The kernel grants a read lease exactly then, and to nobody but the owner of the file or a process with
+/// `CAP_LEASE`; whatever the reason for a refusal, the answer is `false`. The lease is given back at once: somebody
+/// who opens the file for writing in between waits for those few microseconds (or, if it asked not to wait, is told
+/// `EWOULDBLOCK`). The kernel would tell us so by `SIGIO`, whose default is to end the process, hence `SIGURG`, which
+/// is ignored by default.
+#[expect(unsafe_code, reason = "no safe crate has F_SETLEASE")]
+pub(crate) fn has_no_writer(file: BorrowedFd<'_>) -> bool {
+    let fd = file.as_raw_fd();
+    // SAFETY: `fd` is open for as long as `file` is borrowed, and these commands of fcntl take an integer and no
+    // pointer: they neither read nor write our memory.
+    unsafe {
+        if libc::fcntl(fd, F_SETSIG, libc::SIGURG) != 0 {
+            return false;
+        }
+        let granted = libc::fcntl(fd, libc::F_SETLEASE, libc::F_RDLCK) == 0;
+        if granted {
+            libc::fcntl(fd, libc::F_SETLEASE, libc::F_UNLCK);
+        }
+        granted
+    }
+}
