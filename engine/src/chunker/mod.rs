@@ -9,6 +9,8 @@ mod request;
 mod zeros;
 
 #[cfg(test)]
+mod choose_tests;
+#[cfg(test)]
 mod tests;
 
 use std::fmt;
