@@ -17,7 +17,7 @@ use crate::ops::content::{push_extent, store_content};
 use crate::ops::create::assembly::{Entry, Place, store_long_xattrs};
 use crate::ops::create::run::{Link, Run};
 use crate::ops::create::window::Window;
-use crate::source::{SourceDir, SourceFile, Stat};
+use crate::source::{FileSystemTrust, SourceDir, SourceFile, Stat};
 
 /// Bytes of a large file that one task takes.
 const SPAN_BYTES: usize = 512 << 10;
@@ -387,7 +387,7 @@ impl Reading {
     /// What change detection may believe next time (I-R6).
     fn stamp(&self, run: &Run<'_>) -> Option<Stamp> {
         let stat = &self.job.stat;
-        let trust = run.file_systems.of_file(&self.file).ok()?;
+        let trust = FileSystemTrust::of_file(&self.file).ok()?;
         trust.believes_content(stat, self.began, &self.file).then_some(stat.stamp())
     }
 }
