@@ -1,4 +1,5 @@
 //! The command line as clap sees it: verbs, options, examples. What they mean is in `cmd`.
+#![expect(clippy::doc_markdown, reason = "doc comments are help texts here, and backticks would show")]
 
 use std::ffi::OsString;
 use std::path::PathBuf;

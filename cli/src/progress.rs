@@ -111,18 +111,19 @@ fn progress_line(counters: &Arc<Counters>) -> ProgressBar {
 
 fn numbers(counters: &Counters) -> String {
     let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let done = value(&counters.bytes);
-    let mut line = format!("{}, {}", render::count(value(&counters.entries), "file"), render::bytes(done));
-    let total = value(&counters.total_bytes);
+    let (done, total) = (value(&counters.bytes), value(&counters.total_bytes));
+    let mut parts = vec![render::count(value(&counters.entries), "file")];
     if total > 0 {
         let percent = (u128::from(done) * 100 / u128::from(total)).min(100);
-        line.push_str(&format!(" of {} ({percent} %)", render::bytes(total)));
+        parts.push(format!("{} of {} ({percent} %)", render::bytes(done), render::bytes(total)));
+    } else {
+        parts.push(render::bytes(done));
     }
     let stored = value(&counters.stored_bytes);
     if stored > 0 {
-        line.push_str(&format!(", {} stored", render::bytes(stored)));
+        parts.push(format!("{} stored", render::bytes(stored)));
     }
-    line
+    parts.join(", ")
 }
 
 #[cfg(test)]

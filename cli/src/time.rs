@@ -67,9 +67,8 @@ pub(crate) struct Moment {
 
 /// `--timestamp`: a date (its begin) or a date and time, with or without an offset.
 pub(crate) fn parse_moment(text: &str) -> Result<Moment> {
-    let (moment, date_only) = parse(text, &TimeZone::system())?;
+    let (moment, _) = parse(text, &TimeZone::system())?;
     let time = timestamp(moment.zoned.timestamp());
-    debug_assert!(!date_only || moment.zoned.hour() == 0 || moment.naive);
     Ok(Moment { time, utc_offset_seconds: moment.zoned.offset().seconds(), naive: moment.naive })
 }
 

@@ -49,18 +49,16 @@ fn exit(findings: &[Finding], warned: bool) -> Exit {
 
 fn line(finding: &Finding) -> String {
     let severity = if finding.severity == Severity::Error { "error" } else { "warning" };
-    let mut line = format!("{severity}: {}: {}", finding.file, render::text(&finding.message));
-    if let Some(object) = &finding.object {
-        line.push_str(&format!("; object {object}"));
-    }
+    let mut parts = vec![format!("{severity}: {}: {}", finding.file, render::text(&finding.message))];
+    parts.extend(finding.object.as_ref().map(|object| format!("object {object}")));
     if !finding.archives.is_empty() {
-        line.push_str(&format!("; archives {}", render::text(&finding.archives.join(", "))));
+        parts.push(format!("archives {}", render::text(&finding.archives.join(", "))));
     }
     if !finding.paths.is_empty() {
         let paths: Vec<String> = finding.paths.iter().map(|path| render::path(path)).collect();
-        line.push_str(&format!("; paths {}", paths.join(", ")));
+        parts.push(format!("paths {}", paths.join(", ")));
     }
-    line
+    parts.join("; ")
 }
 
 fn summary(report: &CheckReport) -> String {

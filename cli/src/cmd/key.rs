@@ -80,18 +80,14 @@ fn list(repository: &Repository, json: bool) -> Result<()> {
 
 fn export(repository: &Repository, file: Option<&Path>) -> Result<()> {
     let bytes = key::export(repository)?;
-    match file.filter(|path| *path != Path::new("-")) {
-        Some(path) => {
-            files::create_private(path, &bytes)?;
-            crate::say(&format!("vault: wrote {}; it opens with the same passphrase or key file", path.display()));
-            Ok(())
-        }
-        None => {
-            let mut out = Out::new();
-            out.bytes(&bytes)?;
-            out.finish()
-        }
-    }
+    let Some(path) = file.filter(|path| *path != Path::new("-")) else {
+        let mut out = Out::new();
+        out.bytes(&bytes)?;
+        return out.finish();
+    };
+    files::create_private(path, &bytes)?;
+    crate::say(&format!("vault: wrote {}; it opens with the same passphrase or key file", path.display()));
+    Ok(())
 }
 
 fn read(file: &Path) -> io::Result<Vec<u8>> {
