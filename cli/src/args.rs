@@ -42,6 +42,7 @@ pub(crate) struct Cli {
 
 /// Options of every verb.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options of every verb")]
 pub(crate) struct Common {
     /// The repository's folder [default: $VAULT_REPO, else one below the user's data directory]
     #[arg(short, long, value_name = "REPO", global = true)]

@@ -89,7 +89,8 @@ pub(crate) fn host_id() -> Result<[u8; 16]> {
         return Ok(id);
     }
     let id: [u8; 16] = random()?;
-    files::replace_private(&path, format!("{}\n", hex(&id)).as_bytes())?;
+    files::replace_private(&path, format!("{}\n", hex(&id)).as_bytes())
+        .context("archives need this host's id: set XDG_STATE_HOME to a folder that can be written and is kept")?;
     // Two first runs at once: whoever renamed last is right for both.
     Ok(read_host_id(&path)?.unwrap_or(id))
 }

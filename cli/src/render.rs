@@ -79,7 +79,7 @@ pub(crate) fn usage_error(rendered: &str) -> String {
             parts.push(line.strip_prefix("error: ").unwrap_or(line));
         }
     }
-    format!("{} (see {usage} --help)", text(&parts.join(" ")))
+    format!("{} (see {usage} --help)", text(&parts.join(" ").replace(" tip: ", "; tip: ")))
 }
 
 fn is_verb(word: &str) -> bool {
@@ -229,7 +229,7 @@ mod tests {
     fn clap_errors_become_one_line() {
         let rendered = "error: unexpected argument '--foo' found\n\n  tip: to pass '--foo' as a value, use '-- --foo'\n\n\
                         Usage: vault key list [OPTIONS]\n\nFor more information, try '--help'.\n";
-        let line = "unexpected argument '--foo' found tip: to pass '--foo' as a value, use '-- --foo' \
+        let line = "unexpected argument '--foo' found; tip: to pass '--foo' as a value, use '-- --foo' \
                     (see vault key list --help)";
         assert_eq!(usage_error(rendered), line);
     }

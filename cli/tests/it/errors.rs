@@ -129,8 +129,9 @@ fn damage_is_found_and_named() {
     sandbox.vault(["create", "-r", "repo", "a", "source"]).succeeds();
     sandbox.vault(["check", "-r", "repo", "--read-data"]).succeeds();
     for (path, mut content) in files(&sandbox.path("repo/packs")) {
-        let middle = content.len() / 2;
-        content[middle] ^= 1;
+        // A stretch longer than the gaps between blocks.
+        let (from, to) = (content.len() / 4, content.len() * 3 / 4);
+        content[from..to].iter_mut().for_each(|byte| *byte ^= 1);
         fs::write(sandbox.path("repo/packs").join(path), content).unwrap();
     }
     let run = sandbox.vault(["check", "-r", "repo", "--read-data"]);

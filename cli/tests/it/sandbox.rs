@@ -66,9 +66,9 @@ impl Sandbox {
         run(self.command(arguments).envs(environment.iter().copied()))
     }
 
-    /// Archives `source` in `repo` at this time, under this host label.
-    pub(crate) fn archive(&self, host: &str, name: &str, time: &str) {
-        let arguments = ["create", "-r", "repo", "--hostname", host, "--timestamp", time, name, "source"];
+    /// Archives a folder in `repo` at this time, under this host label.
+    pub(crate) fn archive(&self, host: &str, name: &str, time: &str, folder: &str) {
+        let arguments = ["create", "-r", "repo", "--hostname", host, "--timestamp", time, name, folder];
         self.vault(arguments).succeeds();
     }
 }

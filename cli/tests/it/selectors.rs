@@ -2,17 +2,18 @@
 
 use crate::sandbox::Sandbox;
 
-/// Two nights of h1/db, one of h1/web, one of h2/web; files say which night they are of.
+/// Two nights of h1/db, one of h1/web, one of h2/web, which has a folder of its own: a new host with the same
+/// series and the same paths would be warned of.
 fn nights() -> Sandbox {
     let sandbox = Sandbox::with_repository();
-    for (night, host, name, time) in [
-        ("one", "h1", "db", "2026-11-18T03:00:00Z"),
-        ("two", "h1", "db", "2026-11-20T03:00:00Z"),
-        ("three", "h1", "web", "2026-11-20T04:00:00Z"),
-        ("four", "h2", "web", "2026-11-21T03:00:00Z"),
+    for (folder, host, name, time) in [
+        ("source", "h1", "db", "2026-11-18T03:00:00Z"),
+        ("source", "h1", "db", "2026-11-20T03:00:00Z"),
+        ("source", "h1", "web", "2026-11-20T04:00:00Z"),
+        ("other", "h2", "web", "2026-11-21T03:00:00Z"),
     ] {
-        sandbox.write("source/night", night);
-        sandbox.archive(host, name, time);
+        sandbox.write(&format!("{folder}/night"), time);
+        sandbox.archive(host, name, time, folder);
     }
     sandbox
 }
