@@ -1,0 +1,15 @@
+//! `vault version`.
+
+use anyhow::Result;
+
+use crate::exit::Exit;
+use crate::out::Out;
+
+/// Shows the version.
+pub(super) fn run() -> Result<Exit> {
+    let mut out = Out::new();
+    out.line(concat!("vault ", env!("CARGO_PKG_VERSION")))?;
+    out.line("repository format 0, not final: a later version may not read it")?;
+    out.finish()?;
+    Ok(Exit::Success)
+}

@@ -1,0 +1,62 @@
+//! Help, version, and standard streams that are closed.
+
+use std::io::pipe;
+
+use crate::sandbox::{Sandbox, run};
+
+const VERBS: [&[&str]; 14] = [
+    &["init"],
+    &["create"],
+    &["backup"],
+    &["list"],
+    &["info"],
+    &["restore"],
+    &["check"],
+    &["key"],
+    &["key", "add"],
+    &["key", "list"],
+    &["key", "remove"],
+    &["key", "change-passphrase"],
+    &["key", "export"],
+    &["key", "import"],
+];
+
+#[test]
+fn every_verb_has_help_with_an_example_and_the_exit_codes() {
+    let sandbox = Sandbox::new();
+    for verb in VERBS {
+        let help = sandbox.vault(verb.iter().chain(&["--help"])).succeeds().stdout;
+        assert!(help.contains("Example:\n  vault "), "{verb:?}");
+        assert!(help.contains("   52  wrong passphrase"), "{verb:?}");
+    }
+    let help = sandbox.vault(["--help"]).succeeds().stdout;
+    assert!(help.contains("VAULT_PASSCOMMAND") && help.contains("128+N"));
+}
+
+#[test]
+fn no_verb_shows_help_as_an_error() {
+    let run = Sandbox::new().vault::<&str>([]);
+    assert_eq!(run.code, Some(2));
+    assert!(run.stderr.contains("Usage: vault"));
+}
+
+#[test]
+fn the_version_says_that_the_format_is_not_final() {
+    let shown = Sandbox::new().vault(["version"]).succeeds().stdout;
+    assert!(shown.starts_with("vault ") && shown.contains("not final"), "{shown}");
+}
+
+#[test]
+fn a_reader_that_went_away_is_no_error() {
+    let (reader, writer) = pipe().unwrap();
+    drop(reader);
+    let ended = run(Sandbox::new().command(["version"]).stdout(writer));
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn errors_need_no_standard_error() {
+    let (reader, writer) = pipe().unwrap();
+    drop(reader);
+    assert_eq!(run(Sandbox::new().command(["list"]).stderr(writer)).code, Some(13));
+}

@@ -1,0 +1,16 @@
+//! Black-box tests of the binary `vault`: what a user types, what comes back, and the exit code.
+
+#[cfg(test)]
+mod errors;
+#[cfg(test)]
+mod help;
+#[cfg(test)]
+mod json;
+#[cfg(test)]
+mod keys;
+#[cfg(test)]
+mod repository;
+#[cfg(test)]
+mod sandbox;
+#[cfg(test)]
+mod selectors;
