@@ -48,3 +48,77 @@ pub(crate) fn has_no_writer(file: BorrowedFd<'_>) -> bool {
         granted
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+    use std::io::Write;
+    use std::os::fd::AsFd;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    const OVERLAYFS: rustix::fs::FsWord = 0x794C_7630;
+
+    fn file_with(content: &[u8]) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(content).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_mapped_file_shows_its_bytes() {
+        let file = file_with(b"index");
+        assert_eq!(&map_file(file.as_file()).unwrap()[..], b"index");
+    }
+
+    #[test]
+    fn a_writer_is_noticed_and_so_is_its_end() {
+        let path = file_with(b"data").into_temp_path();
+        let reader = File::open(&path).unwrap();
+        assert!(has_no_writer(reader.as_fd()), "nobody writes");
+        let writer = OpenOptions::new().write(true).open(&path).unwrap();
+        assert!(!has_no_writer(reader.as_fd()), "one has it open");
+        drop(writer);
+        assert!(has_no_writer(reader.as_fd()), "nobody writes any more");
+    }
+
+    #[test]
+    #[expect(unsafe_code, reason = "a writable mapping, as databases have it")]
+    fn a_shared_mapping_is_a_writer_even_when_its_descriptor_is_closed() {
+        let path = file_with(b"data").into_temp_path();
+        let reader = File::open(&path).unwrap();
+        if rustix::fs::fstatfs(&reader).unwrap().f_type == OVERLAYFS {
+            return; // There it goes unnoticed, which is why change detection does not ask there.
+        }
+        let writer = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .unwrap();
+        // SAFETY: nobody looks at the bytes.
+        let mapping = unsafe { memmap2::MmapMut::map_mut(&writer) }.unwrap();
+        drop(writer);
+        assert!(!has_no_writer(reader.as_fd()), "it is mapped");
+        drop(mapping);
+        assert!(has_no_writer(reader.as_fd()), "it is not mapped any more");
+    }
+
+    #[test]
+    fn a_writer_that_comes_in_between_does_not_end_the_process() {
+        let path = file_with(b"data").into_temp_path();
+        let reader = File::open(&path).unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    drop(OpenOptions::new().write(true).open(&path).unwrap());
+                }
+            });
+            for _ in 0..20_000 {
+                has_no_writer(reader.as_fd());
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+    }
+}

@@ -23,9 +23,12 @@ pub(super) fn remove_entry(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result
     }
 }
 
-/// Takes the flags immutable and append-only from a file; says whether it had one.
+/// Takes the flags immutable and append-only from a file or directory; says whether it had one.
 pub(super) fn unprotect(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<bool> {
-    if stat_at(directory, name)?.kind != FileKind::File {
+    if !matches!(
+        stat_at(directory, name)?.kind,
+        FileKind::File | FileKind::Directory
+    ) {
         return Ok(false);
     }
     let file = open_at(directory, name, READ_FILE)?;

@@ -60,13 +60,14 @@ impl Target {
         if let Some(found) = self.open.find(path) {
             return Ok(found);
         }
+        let epoch = self.open.epoch();
         let shown = child_path(self.root.path(), path);
         let checked: io::Result<()> = path.split(|byte| *byte == b'/').try_for_each(check_name);
         let fd = checked
             .and_then(|()| open_beneath(self.root.as_fd(), path))
             .map_err(|error| FileError::new("open the directory", &shown, error))?;
         let opened = Arc::new(TargetDir::new(fd, shown, Arc::clone(&self.open)));
-        self.open.keep(path, &opened);
+        self.open.keep(path, &opened, epoch);
         Ok(opened)
     }
 
@@ -87,6 +88,8 @@ type Generation = HashMap<Vec<u8>, Arc<TargetDir>>;
 struct Generations {
     younger: Generation,
     older: Generation,
+    /// How often all were forgotten: what was opened before the last time is not kept.
+    epoch: u64,
 }
 
 impl Generations {
@@ -117,14 +120,31 @@ impl OpenDirectories {
         Some(found)
     }
 
-    fn keep(&self, path: &[u8], directory: &Arc<TargetDir>) {
-        let dropped = self.lock().keep(path.to_vec(), Arc::clone(directory));
-        drop(dropped);
+    fn epoch(&self) -> u64 {
+        self.lock().epoch
+    }
+
+    fn keep(&self, path: &[u8], directory: &Arc<TargetDir>, epoch: u64) {
+        let mut generations = self.lock();
+        if generations.epoch == epoch {
+            let dropped = generations.keep(path.to_vec(), Arc::clone(directory));
+            drop(generations);
+            drop(dropped);
+        }
     }
 
     /// Closes all: a directory was removed, and its path may come to mean another one.
     pub(super) fn forget(&self) {
-        let dropped = mem::take(&mut *self.lock());
+        let mut generations = self.lock();
+        let epoch = generations.epoch.wrapping_add(1);
+        let dropped = mem::replace(
+            &mut *generations,
+            Generations {
+                epoch,
+                ..Generations::default()
+            },
+        );
+        drop(generations);
         drop(dropped);
     }
 }

@@ -116,7 +116,9 @@ impl Place<'_> {
                 Ok(value) => list.xattrs.push(Xattr { name, value }),
                 // Removed since the listing, or listed by a file system that has no value for it.
                 Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
-                Err(error) => list.problems.push(unreadable(&name, &path(), &error.into())),
+                Err(error) => list
+                    .problems
+                    .push(unreadable(&name, &path(), &error.into())),
             }
         }
         list
