@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
+use vault_engine::id::ArchiveId;
 use vault_engine::meta::{Node, NodeKind};
 use vault_engine::ops::archives::{Archive, Statistics};
 use vault_engine::ops::check::{CheckReport, Finding, Severity};
@@ -113,6 +114,7 @@ pub(crate) struct RestoreJson {
     bytes: u64,
     skipped: u64,
     deleted: u64,
+    damaged: u64,
     warnings: u64,
     dry_run: bool,
     duration: f64,
@@ -123,7 +125,9 @@ pub(crate) struct RestoreJson {
 pub(crate) struct CheckJson {
     pub(crate) repository: RepositoryJson,
     archives: u64,
+    pending_archives: u64,
     packs: u64,
+    unindexed_packs: u64,
     objects: u64,
     bytes_read: u64,
     read_data: bool,
@@ -136,9 +140,22 @@ struct FindingJson {
     severity: &'static str,
     file: String,
     object: Option<String>,
-    archives: Vec<String>,
-    paths: Vec<PathJson>,
+    harms: Vec<HarmJson>,
     message: String,
+}
+
+/// A file of an archive that a finding harms; an empty path is all of it.
+#[derive(Debug, Serialize)]
+struct HarmJson {
+    archive: String,
+    #[serde(flatten)]
+    path: PathJson,
+}
+
+impl HarmJson {
+    fn of(archive: ArchiveId, path: &[u8]) -> Self {
+        Self { archive: archive.to_hex(), path: PathJson::of(path) }
+    }
 }
 
 /// `vault key list --json`.
@@ -256,9 +273,9 @@ impl CreateJson {
             repository: RepositoryJson::of(repository),
             archive: created.archive.as_ref().map(ArchiveJson::of),
             stats: StatsJson::of(&created.statistics),
-            root_tree: created.root_tree.clone(),
+            root_tree: created.root_tree.to_hex(),
             unchanged_files: created.unchanged_files,
-            warnings: created.warnings,
+            warnings: created.statistics.warnings,
             dry_run,
             duration: time::seconds(created.duration),
         }
@@ -303,6 +320,7 @@ impl RestoreJson {
             bytes: restored.bytes,
             skipped: restored.skipped,
             deleted: restored.deleted,
+            damaged: restored.damaged,
             warnings: restored.warnings,
             dry_run,
             duration: time::seconds(restored.duration),
@@ -316,7 +334,9 @@ impl CheckJson {
         Self {
             repository: RepositoryJson::of(repository),
             archives: report.archives,
+            pending_archives: report.pending_archives,
             packs: report.packs,
+            unindexed_packs: report.unindexed_packs,
             objects: report.objects,
             bytes_read: report.bytes_read,
             read_data,
@@ -331,9 +351,8 @@ impl FindingJson {
         Self {
             severity: if finding.severity == Severity::Error { "error" } else { "warning" },
             file: finding.file.clone(),
-            object: finding.object.clone(),
-            archives: finding.archives.clone(),
-            paths: finding.paths.iter().map(|path| PathJson::of(path)).collect(),
+            object: finding.object.map(|object| object.to_hex()),
+            harms: finding.harms.iter().map(|(archive, path)| HarmJson::of(*archive, path)).collect(),
             message: finding.message.clone(),
         }
     }
@@ -343,7 +362,7 @@ impl SlotJson {
     /// Of a key slot.
     pub(crate) fn of(slot: &SlotInfo) -> Self {
         Self {
-            id: slot.id.clone(),
+            id: slot.id.to_hex(),
             kind: slot_kind(slot.kind),
             name: slot.name.clone(),
             opened: slot.opened,

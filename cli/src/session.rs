@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use vault_engine::Error;
+use vault_engine::format::config::Profile;
+use vault_engine::id::RepositoryId;
+use vault_engine::ops::key;
 use vault_engine::repository::{InitOptions, OpenOptions, Probe, Repository, Secret};
 use vault_engine::store::{LocalStore, Store};
 
@@ -59,6 +62,16 @@ impl Caller<'_> {
         }
     }
 
+    /// Puts an exported key slot back after opening it: it must open, and its copy of `config` may be needed.
+    pub(crate) fn import_key(&self, place: &Place, text: &str) -> Result<RepositoryId> {
+        let store = store(place)?;
+        let anything =
+            Probe { id: RepositoryId::zero(), encrypted: true, has_passphrase_slot: true, has_key_file_slot: true };
+        let gathered = secrets::for_opening(place, &anything, self.common.key_file.as_deref(), self.signals)?;
+        let options = OpenOptions { secrets: gathered.secrets, ..OpenOptions::default() };
+        Ok(key::import(store.as_ref(), text, &options)?)
+    }
+
     /// Makes a repository and opens it with what it was made with, so that nothing is asked twice.
     pub(crate) fn init_and_open(&self, place: &Place) -> Result<Repository> {
         let secrets = self.init(place, Encryption::Aes256Gcm, None)?;
@@ -90,8 +103,9 @@ impl Caller<'_> {
             secret: new.map(|new| new.secret),
             slot_name: String::new(),
             like: like.as_ref(),
+            profile: like.as_ref().map_or_else(Profile::default, |like| *like.profile()),
         };
-        let id = Repository::init(Arc::new(store), &options)?;
+        let id = Repository::init(&store, &options)?;
         crate::say(&format!("vault: made repository {id} at {}", place.path.display()));
         crate::say("vault: the repository format (0) is not final: a later version may not read it");
         say_what_to_keep(encryption, key_file.as_deref());
@@ -115,7 +129,8 @@ fn open_with(store: Arc<dyn Store>, probe: &Probe, purpose: Purpose, secrets: Ve
         Purpose::Write => location::host_id()?,
         Purpose::Read => location::known_host_id(),
     };
-    let options = OpenOptions { secrets, cache_dir: location::cache_folder(probe.id), host_id };
+    let options =
+        OpenOptions { secrets, cache_dir: location::cache_folder(probe.id), host_id, allow_expensive_slots: false };
     Ok(Repository::open(store, options)?)
 }
 

@@ -14,10 +14,7 @@ const F_SETSIG: libc::c_int = 10;
 ///
 /// Such a file lies in a folder of mode 0700 that belongs to us, gets its final name only when it is complete, is
 /// never written or truncated afterwards, and is replaced by another file, never in place.
-#[expect(
-    unsafe_code,
-    reason = "memmap2 cannot know that nobody writes to the file"
-)]
+#[expect(unsafe_code, reason = "memmap2 cannot know that nobody writes to the file")]
 pub(crate) fn map_file(file: &File) -> io::Result<Mmap> {
     // SAFETY: the bytes behind the slice must not change while it lives. By the contract above nothing that we run
     // writes to the file, and nobody else may; removing or replacing its name leaves the mapped inode alone. Whoever
@@ -91,11 +88,7 @@ mod tests {
         if rustix::fs::fstatfs(&reader).unwrap().f_type == OVERLAYFS {
             return; // There it goes unnoticed, which is why change detection does not ask there.
         }
-        let writer = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&path)
-            .unwrap();
+        let writer = OpenOptions::new().read(true).write(true).open(&path).unwrap();
         // SAFETY: nobody looks at the bytes.
         let mapping = unsafe { memmap2::MmapMut::map_mut(&writer) }.unwrap();
         drop(writer);

@@ -19,7 +19,7 @@ pub(super) fn run(caller: Caller<'_>, args: &CheckArgs) -> Result<Exit> {
     let repository = caller.open(&place, Purpose::Read)?;
     let show = Show { verbose: caller.common.verbose, list: false, progress: args.progress };
     let console = Console::new(show, caller.signals);
-    let report = check::check(&repository, &CheckOptions { read_data: args.read_data, jobs: args.jobs }, &console)?;
+    let report = check::check(&repository, CheckOptions { read_data: args.read_data, jobs: args.jobs }, &console)?;
     let warned = console.warnings() > 0;
     drop(console);
 
@@ -50,13 +50,13 @@ fn exit(findings: &[Finding], warned: bool) -> Exit {
 fn line(finding: &Finding) -> String {
     let severity = if finding.severity == Severity::Error { "error" } else { "warning" };
     let mut parts = vec![format!("{severity}: {}: {}", finding.file, render::text(&finding.message))];
-    parts.extend(finding.object.as_ref().map(|object| format!("object {object}")));
-    if !finding.archives.is_empty() {
-        parts.push(format!("archives {}", render::text(&finding.archives.join(", "))));
-    }
-    if !finding.paths.is_empty() {
-        let paths: Vec<String> = finding.paths.iter().map(|path| render::path(path)).collect();
-        parts.push(format!("paths {}", paths.join(", ")));
+    parts.extend(finding.object.map(|object| format!("object {}", object.to_hex())));
+    for harms in finding.harms.chunk_by(|a, b| a.0 == b.0) {
+        let named: Vec<String> =
+            harms.iter().filter(|(_, path)| !path.is_empty()).map(|(_, path)| render::path(path)).collect();
+        let archive = harms.first().map(|(archive, _)| archive.to_string()).unwrap_or_default();
+        let files = if named.is_empty() { "all of it".to_owned() } else { named.join(", ") };
+        parts.push(format!("harms archive aid:{archive}: {files}"));
     }
     parts.join("; ")
 }
@@ -80,14 +80,14 @@ fn summary(report: &CheckReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vault_engine::id::ArchiveId;
 
     fn finding(severity: Severity) -> Finding {
         Finding {
             severity,
             file: "packs/ab/abcd".into(),
-            object: Some("1234".into()),
-            archives: vec!["h/db".into()],
-            paths: vec![b"etc/\x1b".to_vec()],
+            object: None,
+            harms: vec![(ArchiveId::from_bytes([0x12; 32]), b"etc/\x1b".to_vec())],
             message: "the id differs".into(),
         }
     }
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_finding_says_what_is_hurt() {
-        let expected = "error: packs/ab/abcd: the id differs; object 1234; archives h/db; paths etc/\\u{1b}";
+        let expected = "error: packs/ab/abcd: the id differs; harms archive aid:12121212: etc/\\u{1b}";
         assert_eq!(line(&finding(Severity::Error)), expected);
     }
 }

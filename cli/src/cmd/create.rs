@@ -2,13 +2,13 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, Read};
-use std::os::unix::ffi::OsStringExt;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use vault_engine::ops::create::{self, CreateOptions, Created};
-use vault_engine::pattern::PatternSet;
+use vault_engine::ops::create::{self, CreateOptions, Created, Input};
+use vault_engine::pattern::{PatternSet, Style};
 use vault_engine::repository::Repository;
 
 use crate::args::CreateArgs;
@@ -45,10 +45,9 @@ pub(super) fn run(caller: Caller<'_>, args: CreateArgs) -> Result<Exit> {
     };
 
     let console = Console::new(output.show, caller.signals);
-    let mut stdin = io::stdin();
-    let input: Option<&mut (dyn Read + Send)> = if options.stdin_name.is_some() { Some(&mut stdin) } else { None };
+    let input = options.input_name.is_some().then(|| -> Input { Box::new(io::stdin()) });
     let created = create::create(&repository, &options, input, &console)?;
-    let warnings = created.warnings.max(console.warnings());
+    let warnings = created.statistics.warnings.max(console.warnings());
     drop(console);
 
     let mut out = Out::new();
@@ -88,7 +87,7 @@ fn options(args: CreateArgs) -> Result<CreateOptions> {
         name: expanded.text,
         moving_name: expanded.moving,
         paths: args.paths.into_iter().filter(|path| path != Path::new("-")).collect(),
-        stdin_name: reads_stdin.then(|| args.stdin_name.into_vec()),
+        input_name: reads_stdin.then(|| args.stdin_name.into_vec()),
         compression: args.compression.unwrap_or_default(),
         chunker: args.chunker_params.unwrap_or_default(),
         one_file_system: args.one_file_system,
@@ -100,6 +99,7 @@ fn options(args: CreateArgs) -> Result<CreateOptions> {
         utc_offset_seconds: moment.map_or(utc_offset_now, |moment| moment.utc_offset_seconds),
         user,
         comment,
+        program: format!("vault {}", env!("CARGO_PKG_VERSION")),
         dry_run: args.dry_run,
         jobs: args.jobs,
     })
@@ -108,8 +108,7 @@ fn options(args: CreateArgs) -> Result<CreateOptions> {
 fn excludes(args: &CreateArgs) -> Result<PatternSet> {
     let mut set = PatternSet::new();
     for pattern in &args.exclude {
-        let text = pattern.to_str().ok_or_else(|| usage(format!("--exclude {}: not UTF-8", pattern.display())))?;
-        set.add_exclude(text).with_context(|| format!("--exclude {text}"))?;
+        set.add(Style::Fnmatch, pattern.as_bytes()).with_context(|| format!("--exclude {}", pattern.display()))?;
     }
     for path in &args.exclude_from {
         let lines = read_patterns(path)?;
@@ -148,5 +147,9 @@ fn show_stats(out: &mut Out, repository: &Repository, options: &CreateOptions, c
         render::bytes(statistics.stored_bytes),
         render::count(created.unchanged_files, "file"),
     ))?;
-    out.line(format!("{}, {:.2} s", render::count(created.warnings, "warning"), created.duration.as_secs_f64()))
+    out.line(format!(
+        "{}, {:.2} s",
+        render::count(created.statistics.warnings, "warning"),
+        created.duration.as_secs_f64()
+    ))
 }

@@ -12,7 +12,7 @@ use crate::args::KeyVerb;
 use crate::exit::Exit;
 use crate::json::{KeysJson, RepositoryJson, SlotJson, slot_kind};
 use crate::out::Out;
-use crate::session::{self, Caller, Purpose};
+use crate::session::{Caller, Purpose};
 use crate::{files, render, secrets};
 
 /// An exported slot is a few kilobytes.
@@ -23,8 +23,9 @@ pub(super) fn run(caller: Caller<'_>, verb: KeyVerb) -> Result<Exit> {
     let place = caller.place(None)?;
     if let KeyVerb::Import { file } = verb {
         let bytes = read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        let id = key::import(session::store(&place)?.as_ref(), &bytes)?;
-        crate::say(&format!("vault: key slot {id} is in {} again", place.path.display()));
+        let text = String::from_utf8_lossy(&bytes);
+        let id = caller.import_key(&place, &text)?;
+        crate::say(&format!("vault: the key opens repository {id}; it is in {} again", place.path.display()));
         return Ok(Exit::Success);
     }
     let repository = caller.open(&place, Purpose::Read)?;
@@ -39,7 +40,7 @@ pub(super) fn run(caller: Caller<'_>, verb: KeyVerb) -> Result<Exit> {
             );
         }
         KeyVerb::ChangePassphrase => {
-            let slot = key::change_passphrase(&repository, secrets::new_passphrase(caller.signals)?)?;
+            let slot = key::change_passphrase(&repository, &secrets::new_passphrase(caller.signals)?)?;
             crate::say(&format!("vault: changed; the new key slot is {}", slot.id));
         }
         KeyVerb::Export { file } => export(&repository, file.as_deref())?,
@@ -53,7 +54,7 @@ fn add(caller: Caller<'_>, repository: &Repository, key_file: Option<PathBuf>, n
         Some(path) => secrets::new_key_file(path)?.secret,
         None => secrets::new_passphrase(caller.signals)?,
     };
-    let slot = key::add(repository, secret, name)?;
+    let slot = key::add(repository, &secret, name)?;
     crate::say(&format!("vault: added key slot {}", slot.id));
     Ok(())
 }
@@ -70,8 +71,7 @@ fn list(repository: &Repository, json: bool) -> Result<()> {
     let rows = slots.iter().map(|slot| {
         let name = slot.name.as_deref().map(render::text).unwrap_or_default();
         let name = if slot.opened { format!("{name} (opened the repository)") } else { name };
-        let id = slot.id.get(..8).unwrap_or(&slot.id);
-        vec![id.to_owned(), slot_kind(slot.kind).to_owned(), slot.kdf.clone(), name.trim_start().to_owned()]
+        vec![slot.id.to_string(), slot_kind(slot.kind).to_owned(), slot.kdf.clone(), name.trim_start().to_owned()]
     });
     let table = render::table(std::iter::once(head).chain(rows).collect(), &[]);
     table.into_iter().try_for_each(|line| out.line(line))?;
@@ -79,13 +79,14 @@ fn list(repository: &Repository, json: bool) -> Result<()> {
 }
 
 fn export(repository: &Repository, file: Option<&Path>) -> Result<()> {
-    let bytes = key::export(repository)?;
+    let text = key::export(repository)?;
+    let bytes = text.as_bytes();
     let Some(path) = file.filter(|path| *path != Path::new("-")) else {
         let mut out = Out::new();
-        out.bytes(&bytes)?;
+        out.bytes(bytes)?;
         return out.finish();
     };
-    files::create_private(path, &bytes)?;
+    files::create_private(path, bytes)?;
     crate::say(&format!("vault: wrote {}; it opens with the same passphrase or key file", path.display()));
     Ok(())
 }

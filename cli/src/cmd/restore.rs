@@ -50,7 +50,7 @@ pub(super) fn run(caller: Caller<'_>, args: &RestoreArgs) -> Result<Exit> {
         ))?;
     }
     out.finish()?;
-    Ok(Exit::with_warnings(warnings))
+    Ok(if restored.damaged > 0 { Exit::Integrity } else { Exit::with_warnings(warnings) })
 }
 
 fn options(args: &RestoreArgs) -> Result<RestoreOptions> {

@@ -11,10 +11,7 @@ fn blake3_matches_its_published_vectors() {
     // BLAKE3 test_vectors.json: input of 251-cycling bytes, key "whats the Elvish word for friend".
     let input: Vec<u8> = (0..1024u32).map(|i| u8::try_from(i % 251).unwrap()).collect();
     let key = SecretKey::new(*b"whats the Elvish word for friend");
-    assert_eq!(
-        crate::id::hex(&key.hash(&input)),
-        "75c46f6f3d9eb4f55ecaaee480db732e6c2105546f1e675003687c31719c7ba4"
-    );
+    assert_eq!(crate::id::hex(&key.hash(&input)), "75c46f6f3d9eb4f55ecaaee480db732e6c2105546f1e675003687c31719c7ba4");
     assert_eq!(
         crate::id::hex(blake3::hash(&input).as_bytes()),
         "42214739f095a406f3fc83deb889744ac00df831c10daa55189b5d121c855af7"
@@ -32,7 +29,8 @@ fn aes_256_gcm_opens_the_vector_of_the_gcm_specification() {
     // McGrew and Viega, The Galois/Counter Mode of Operation, test case 16.
     use aes_gcm::aead::inout::InOutBuf;
     use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit};
-    let cipher = Aes256Gcm::new((&bytes::<32>("feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308")).into());
+    let cipher =
+        Aes256Gcm::new((&bytes::<32>("feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308")).into());
     let mut text: Vec<u8> = bytes::<60>(
         "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39",
     )
@@ -94,7 +92,9 @@ fn data_and_metadata_never_share_an_id() {
 fn hostile_parameters_are_refused_before_anything_is_allocated() {
     let limit = 1024 * 1024;
     assert!(KdfParameters::FLOOR.acceptable(limit));
-    for (memory_kib, passes, lanes) in [(u32::MAX, 3, 4), (65536, 0, 4), (65536, 3, 0), (65536, u32::MAX, 4), (7, 1, 1), (1024 * 1024, 5, 4)] {
+    for (memory_kib, passes, lanes) in
+        [(u32::MAX, 3, 4), (65536, 0, 4), (65536, 3, 0), (65536, u32::MAX, 4), (7, 1, 1), (1024 * 1024, 5, 4)]
+    {
         assert!(!KdfParameters { memory_kib, passes, lanes }.acceptable(limit));
     }
 }

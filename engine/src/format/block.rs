@@ -106,9 +106,13 @@ impl Head {
         if plain_length as usize > OBJECT_LIMIT || stored_length as usize > OBJECT_LIMIT {
             return Err(take.error("plain length", "longer than an object may be"));
         }
-        let fits = body_length % 64 == 0 && (body_length == 0 || u64::from(body_length) >= inside + SEAL_OVERHEAD as u64);
+        let fits =
+            body_length % 64 == 0 && (body_length == 0 || u64::from(body_length) >= inside + SEAL_OVERHEAD as u64);
         let empty = body_length == 0 && (inside != 0 || kind != BlockKind::Padding);
-        if !fits || empty || (kind != BlockKind::Padding && u64::from(body_length) >= inside + SEAL_OVERHEAD as u64 + 64) {
+        if !fits
+            || empty
+            || (kind != BlockKind::Padding && u64::from(body_length) >= inside + SEAL_OVERHEAD as u64 + 64)
+        {
             return Err(take.error("body length", "does not fit directory and payload"));
         }
         Ok(head)
@@ -181,7 +185,8 @@ pub fn compress_block(content: &BlockContent<'_>, setting: Compression) -> Resul
 }
 
 fn verify(codec: Codec, stored: &[u8], plain: &[u8]) -> Result<()> {
-    let broken = || crate::Error::Internal("a compressed block does not decompress to what it was: bad memory?".to_owned());
+    let broken =
+        || crate::Error::Internal("a compressed block does not decompress to what it was: bad memory?".to_owned());
     with_scratch(plain.len(), |scratch| {
         compress::decompress(codec, stored, scratch).map_err(|_| broken())?;
         if scratch == plain { Ok(()) } else { Err(broken()) }
@@ -275,7 +280,8 @@ const TAG: usize = SEAL_OVERHEAD - NONCE_LEN;
 
 /// Opens a head.
 pub fn open_head(cipher: &FileCipher, sealed: &[u8]) -> Opened<(Head, Vec<u8>)> {
-    let mut record = sealed.get(..HEAD_LEN).ok_or_else(|| Take::new(sealed).error("block head", "the pack ends in it"))?.to_vec();
+    let mut record =
+        sealed.get(..HEAD_LEN).ok_or_else(|| Take::new(sealed).error("block head", "the pack ends in it"))?.to_vec();
     let plain = cipher.unseal(Record::Head, &[], &mut record)?;
     Ok((Head::decode(plain)?, plain.to_vec()))
 }
@@ -349,6 +355,7 @@ fn open_payload(cipher: &FileCipher, sealed: &mut [u8]) -> Opened<(Head, Vec<Ent
 
 fn decompress(head: &Head, stored: &[u8]) -> Opened<Vec<u8>> {
     let mut plain = vec![0; head.plain_length as usize];
-    compress::decompress(head.codec, stored, &mut plain).map_err(|error| FormatError::Compression(error.to_string()))?;
+    compress::decompress(head.codec, stored, &mut plain)
+        .map_err(|error| FormatError::Compression(error.to_string()))?;
     Ok(plain)
 }

@@ -151,7 +151,9 @@ impl Config {
         let sealed_length = take.u32("profile length")? as usize;
         let (read, write, _hints) = (take.u64("features to read")?, take.u64("features to write")?, take.u64("hints")?);
         if read != 0 || write != 0 {
-            return Err(FormatError::Unsupported(format!("it needs the features {read:#x} (read), {write:#x} (write)")));
+            return Err(FormatError::Unsupported(format!(
+                "it needs the features {read:#x} (read), {write:#x} (write)"
+            )));
         }
         let repository = RepositoryId::from_bytes(take.id("repository id")?);
         let domain = DomainId::from_bytes(take.id("domain")?);

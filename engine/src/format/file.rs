@@ -256,7 +256,9 @@ pub fn seal_file(ring: &KeyRing, class: Class, session: SessionId, payload: &[u8
 
 /// Opens a whole file and gives its payload.
 pub fn open_file(ring: &KeyRing, class: Class, bytes: &[u8]) -> Opened<Vec<u8>> {
-    let (header, rest) = bytes.split_first_chunk::<HEADER_LEN>().ok_or_else(|| Take::new(bytes).error("header", "the file ends in it"))?;
+    let (header, rest) = bytes
+        .split_first_chunk::<HEADER_LEN>()
+        .ok_or_else(|| Take::new(bytes).error("header", "the file ends in it"))?;
     let cipher = FileCipher::open(ring, class, header)?;
     let mut record = rest.to_vec();
     let plaintext = cipher.unseal(Record::Payload, &[], &mut record)?;

@@ -102,7 +102,8 @@ impl List {
         let list = if level == 0 {
             Self::Leaf(take_extents(&mut take, count)?)
         } else {
-            let part = |take: &mut Take<'_>| Ok((take.u64("bytes covered")?, ObjectId::from_bytes(take.id("list id")?)));
+            let part =
+                |take: &mut Take<'_>| Ok((take.u64("bytes covered")?, ObjectId::from_bytes(take.id("list id")?)));
             Self::Branch { level, parts: (0..count).map(|_| part(&mut take)).collect::<Decoded<_>>()? }
         };
         take.end("list")?;

@@ -60,4 +60,3 @@ pub enum FormatError {
 
 /// Result of opening or decoding.
 pub type Opened<T> = Result<T, FormatError>;
-

@@ -160,8 +160,7 @@ pub(super) fn take_node(take: &mut Take<'_>, owners: Owners<'_>, root: bool) -> 
     }
     let attributes = Attributes { mode, owner, group, mtime, file_flags, xattrs };
     let has = |bit| flags & bit != 0;
-    let node =
-        Node { name, implied: has(IMPLIED), changed: has(CHANGED), missing: has(MISSING), attributes, kind };
+    let node = Node { name, implied: has(IMPLIED), changed: has(CHANGED), missing: has(MISSING), attributes, kind };
     Ok((node, by_id))
 }
 

@@ -121,7 +121,9 @@ impl Slot {
     pub fn open(&self, secret: &[u8]) -> Result<Option<Opened<Bundle>>> {
         let keys = slot_keys(self.kind, secret, &self.salt)?;
         let (clear, sealed) = self.bytes.split_at_checked(CLEAR_LEN).unwrap_or_default();
-        let Ok(commitment) = Take::new(clear.get(64..).unwrap_or_default()).array("commitment") else { return Ok(None) };
+        let Ok(commitment) = Take::new(clear.get(64..).unwrap_or_default()).array("commitment") else {
+            return Ok(None);
+        };
         if keys.commitment != Commitment::from_bytes(commitment) {
             return Ok(None);
         }

@@ -104,7 +104,8 @@ fn take_stamp(take: &mut Take<'_>) -> Decoded<NodeStamp> {
     if flags > TRUSTED | DIRECTORY {
         return Err(take.error("stamp flags", "unknown"));
     }
-    let stamp = if flags & TRUSTED != 0 { Some(Stamp { inode: take.u64("inode")?, ctime: take.time("ctime")? }) } else { None };
+    let stamp =
+        if flags & TRUSTED != 0 { Some(Stamp { inode: take.u64("inode")?, ctime: take.time("ctime")? }) } else { None };
     let directory = if flags & DIRECTORY != 0 { Some(ObjectId::from_bytes(take.id("stamp id")?)) } else { None };
     Ok(NodeStamp { stamp, directory })
 }

@@ -67,7 +67,11 @@ impl Tree {
         if level > LEVELS || take.u16("tree flags")? != 0 {
             return Err(take.error("tree level", "too high, or unknown flags"));
         }
-        let tree = if level == 0 { Self::Leaf(take_leaf(&mut take)?) } else { Self::Branch { level, parts: take_parts(&mut take)? } };
+        let tree = if level == 0 {
+            Self::Leaf(take_leaf(&mut take)?)
+        } else {
+            Self::Branch { level, parts: take_parts(&mut take)? }
+        };
         take.end("tree")?;
         Ok(tree)
     }

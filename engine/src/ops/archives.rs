@@ -7,7 +7,10 @@ use crate::error::{ArchiveProblem, Error, Result};
 use crate::format::manifest::decode_warnings;
 use crate::meta::{Node, Timestamp};
 use crate::ops::walk::{complete_xattrs, each_entry};
-use crate::repository::{Archive, Reader, Repository};
+use crate::repository::{Reader, Repository};
+
+pub use crate::format::manifest::Statistics;
+pub use crate::repository::Archive;
 
 /// Which archive is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +56,8 @@ fn choose(archives: &[Archive], selector: &Selector, text: &str) -> Result<Archi
     let none = |hint: String| ArchiveProblem::NotFound { selector: text.to_owned(), hint };
     match selector {
         Selector::Latest => {
-            let newest = archives.iter().max_by_key(|archive| (archive.manifest.time, archive.manifest.sequence, archive.id));
+            let newest =
+                archives.iter().max_by_key(|archive| (archive.manifest.time, archive.manifest.sequence, archive.id));
             newest.cloned().ok_or_else(|| none(": the repository holds no archive".to_owned()))
         }
         Selector::Id(prefix) => {
@@ -70,18 +74,27 @@ fn choose(archives: &[Archive], selector: &Selector, text: &str) -> Result<Archi
         Selector::Series { host, name, back } => {
             let series = one_series(archives, host.as_deref(), name, text)?;
             let found = series.len().checked_sub(back + 1).and_then(|at| series.get(at));
-            found.map(|archive| (*archive).clone()).ok_or_else(|| none(format!(": the series has {} archives", series.len())))
+            found
+                .map(|archive| (*archive).clone())
+                .ok_or_else(|| none(format!(": the series has {} archives", series.len())))
         }
         Selector::At { host, name, at } => {
             let series = one_series(archives, host.as_deref(), name, text)?;
             let found = series.iter().rev().find(|archive| archive.manifest.time <= *at);
-            found.map(|archive| (*archive).clone()).ok_or_else(|| none(": the oldest archive of the series is newer".to_owned()))
+            found
+                .map(|archive| (*archive).clone())
+                .ok_or_else(|| none(": the oldest archive of the series is newer".to_owned()))
         }
     }
 }
 
 /// The archives of the one series that matches, oldest first by the time that they stand for.
-fn one_series<'a>(archives: &'a [Archive], host: Option<&str>, name: &str, text: &str) -> Result<Vec<&'a Archive>, ArchiveProblem> {
+fn one_series<'a>(
+    archives: &'a [Archive],
+    host: Option<&str>,
+    name: &str,
+    text: &str,
+) -> Result<Vec<&'a Archive>, ArchiveProblem> {
     let matching = archives.iter().filter(|archive| archive.manifest.name == name);
     let matching = matching.filter(|archive| host.is_none_or(|host| archive.manifest.host == host));
     let mut series: Vec<&Archive> = matching.collect();
@@ -100,16 +113,25 @@ fn similar(archives: &[Archive], name: &str) -> String {
     let mut names: Vec<String> = archives.iter().map(|archive| archive.manifest.series()).collect();
     names.sort_unstable();
     names.dedup();
-    let close = |series: &&String| series.contains(name) || name.contains(series.split('/').next_back().unwrap_or_default());
+    let close =
+        |series: &&String| series.contains(name) || name.contains(series.split('/').next_back().unwrap_or_default());
     let mut shown: Vec<&str> = names.iter().filter(close).take(5).map(String::as_str).collect();
     if shown.is_empty() {
         shown = names.iter().take(5).map(String::as_str).collect();
     }
-    if shown.is_empty() { ": the repository holds no archive".to_owned() } else { format!("; there are: {}", shown.join(", ")) }
+    if shown.is_empty() {
+        ": the repository holds no archive".to_owned()
+    } else {
+        format!("; there are: {}", shown.join(", "))
+    }
 }
 
 /// Calls back with every entry of an archive, in order, directories before what is in them.
-pub fn entries(repository: &Repository, archive: &Archive, each: &mut dyn FnMut(&[u8], &Node) -> Result<()>) -> Result<()> {
+pub fn entries(
+    repository: &Repository,
+    archive: &Archive,
+    each: &mut dyn FnMut(&[u8], &Node) -> Result<()>,
+) -> Result<()> {
     let reader = Reader::new(repository, Arc::new(repository.load_index()?));
     each_entry(&reader, archive.manifest.root_tree(), &mut |path, mut node, xattrs| {
         complete_xattrs(&reader, &mut node, xattrs)?;
@@ -125,5 +147,6 @@ pub fn warnings(repository: &Repository, archive: &Archive) -> Result<Vec<(Vec<u
     }
     let reader = Reader::new(repository, Arc::new(repository.load_index()?));
     let bytes = reader.object(Purpose::Meta, &id)?;
-    decode_warnings(&bytes).map_err(|error| Error::Damaged { file: format!("warning list {}", id.to_hex()), problem: error.to_string() })
+    decode_warnings(&bytes)
+        .map_err(|error| Error::Damaged { file: format!("warning list {}", id.to_hex()), problem: error.to_string() })
 }

@@ -2,9 +2,9 @@
 
 use crate::crypto::Purpose;
 use crate::error::{Error, Result};
+use crate::format::LEVELS;
 use crate::format::list::{Extent, List};
 use crate::format::split::{SplitRule, split};
-use crate::format::LEVELS;
 use crate::id::ObjectId;
 use crate::meta::Content;
 use crate::repository::Reader;
@@ -13,7 +13,9 @@ use crate::repository::Reader;
 pub(crate) fn push_extent(extents: &mut Vec<Extent>, extent: Extent) {
     match (extents.last_mut(), extent) {
         (_, Extent::Zeros(0) | Extent::Hole(0)) => {}
-        (Some(Extent::Zeros(length)), Extent::Zeros(more)) | (Some(Extent::Hole(length)), Extent::Hole(more)) => *length += more,
+        (Some(Extent::Zeros(length)), Extent::Zeros(more)) | (Some(Extent::Hole(length)), Extent::Hole(more)) => {
+            *length += more
+        }
         _ => extents.push(extent),
     }
 }

@@ -2,8 +2,10 @@
 
 use crate::error::{Error, KeyProblem, Result};
 use crate::id::{FileId, RepositoryId};
-use crate::repository::{OpenOptions, Repository, Secret, SlotInfo};
+use crate::repository::{OpenOptions, Repository, Secret};
 use crate::store::Store;
+
+pub use crate::repository::{SlotInfo, SlotKind};
 
 const ARMOUR_BEGIN: &str = "-----BEGIN VAULT KEY-----";
 const ARMOUR_END: &str = "-----END VAULT KEY-----";
@@ -24,7 +26,8 @@ pub fn add(repository: &Repository, secret: &Secret, name: &str) -> Result<SlotI
 /// # Errors
 /// None or several match, or it is the last one.
 pub fn remove(repository: &Repository, prefix: &str) -> Result<FileId> {
-    let matching: Vec<FileId> = repository.slots()?.into_iter().map(|slot| slot.id).filter(|id| id.to_hex().starts_with(prefix)).collect();
+    let matching: Vec<FileId> =
+        repository.slots()?.into_iter().map(|slot| slot.id).filter(|id| id.to_hex().starts_with(prefix)).collect();
     match matching.as_slice() {
         [one] if !prefix.is_empty() => {
             repository.remove_slot(*one)?;
@@ -36,7 +39,7 @@ pub fn remove(repository: &Repository, prefix: &str) -> Result<FileId> {
 }
 
 /// Replaces the slot that opened the repository by one for another secret.
-pub fn change(repository: &Repository, new: &Secret) -> Result<SlotInfo> {
+pub fn change_passphrase(repository: &Repository, new: &Secret) -> Result<SlotInfo> {
     repository.replace_slot(new)
 }
 
@@ -62,7 +65,11 @@ pub fn export(repository: &Repository) -> Result<String> {
 
 /// Puts an exported slot back, and `config` with it if that is lost. The secrets must open it.
 pub fn import(store: &dyn Store, text: &str, options: &OpenOptions) -> Result<RepositoryId> {
-    Repository::import_slot(store, &unarmour(text).map_err(|problem| Error::Key(KeyProblem::Unusable(problem)))?, options)
+    Repository::import_slot(
+        store,
+        &unarmour(text).map_err(|problem| Error::Key(KeyProblem::Unusable(problem)))?,
+        options,
+    )
 }
 
 fn unarmour(text: &str) -> std::result::Result<Vec<u8>, String> {

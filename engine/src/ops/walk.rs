@@ -28,7 +28,11 @@ impl Entries {
     }
 
     /// The next entry; `tree` hears the id of every tree that is read on the way.
-    pub(crate) fn next(&mut self, reader: &Reader<'_>, tree: &mut dyn FnMut(ObjectId) -> Result<()>) -> Result<Option<(Node, XattrsId)>> {
+    pub(crate) fn next(
+        &mut self,
+        reader: &Reader<'_>,
+        tree: &mut dyn FnMut(ObjectId) -> Result<()>,
+    ) -> Result<Option<(Node, XattrsId)>> {
         loop {
             if let Some(entry) = self.leaf.next() {
                 return Ok(Some(entry));
@@ -42,7 +46,10 @@ impl Entries {
                     self.ahead.extend(parts.into_iter().rev().map(|part| (part.id, Some(level))));
                 }
                 Tree::Branch { .. } => {
-                    return Err(Error::Damaged { file: format!("tree {}", id.to_hex()), problem: "a level that does not fall".to_owned() });
+                    return Err(Error::Damaged {
+                        file: format!("tree {}", id.to_hex()),
+                        problem: "a level that does not fall".to_owned(),
+                    });
                 }
             }
         }
@@ -63,7 +70,11 @@ pub(crate) fn complete_xattrs(reader: &Reader<'_>, node: &mut Node, xattrs: Xatt
 }
 
 /// Calls back with every entry below a tree: directories before what is in them. Needs memory for one leaf a level.
-pub(crate) fn each_entry(reader: &Reader<'_>, root: ObjectId, each: &mut dyn FnMut(&[u8], Node, XattrsId) -> Result<()>) -> Result<()> {
+pub(crate) fn each_entry(
+    reader: &Reader<'_>,
+    root: ObjectId,
+    each: &mut dyn FnMut(&[u8], Node, XattrsId) -> Result<()>,
+) -> Result<()> {
     let mut levels = vec![(Entries::new(root), 0)];
     let mut path = Vec::new();
     while let Some((entries, length)) = levels.last_mut() {
@@ -80,7 +91,10 @@ pub(crate) fn each_entry(reader: &Reader<'_>, root: ObjectId, each: &mut dyn FnM
         each(&path, node, xattrs)?;
         if let Some(tree) = below {
             if levels.len() > DEPTH {
-                return Err(Error::Damaged { file: format!("tree {}", tree.to_hex()), problem: "directories deeper than 65,536".to_owned() });
+                return Err(Error::Damaged {
+                    file: format!("tree {}", tree.to_hex()),
+                    problem: "directories deeper than 65,536".to_owned(),
+                });
             }
             levels.push((Entries::new(tree), path.len()));
         }
@@ -120,20 +134,28 @@ pub(crate) fn each_object(
             _ => {}
         }
         if levels.len() > DEPTH {
-            return Err(Error::Damaged { file: "an archive's tree".to_owned(), problem: "directories deeper than 65,536".to_owned() });
+            return Err(Error::Damaged {
+                file: "an archive's tree".to_owned(),
+                problem: "directories deeper than 65,536".to_owned(),
+            });
         }
     }
     Ok(())
 }
 
-fn each_stamp(reader: &Reader<'_>, root: ObjectId, each: &mut dyn FnMut(Purpose, ObjectId) -> Result<()>) -> Result<()> {
+fn each_stamp(
+    reader: &Reader<'_>,
+    root: ObjectId,
+    each: &mut dyn FnMut(Purpose, ObjectId) -> Result<()>,
+) -> Result<()> {
     let mut ahead = vec![root];
     while let Some(id) = ahead.pop() {
         if id.is_zero() {
             continue;
         }
         each(Purpose::Meta, id)?;
-        let stamps = Stamps::decode(&reader.object(Purpose::Meta, &id)?).map_err(|error| damaged("stamps", &id, &error))?;
+        let stamps =
+            Stamps::decode(&reader.object(Purpose::Meta, &id)?).map_err(|error| damaged("stamps", &id, &error))?;
         match stamps.body {
             StampBody::Leaf(stamps) => ahead.extend(stamps.into_iter().filter_map(|stamp| stamp.directory)),
             StampBody::Branch { parts, .. } => ahead.extend(parts),

@@ -61,9 +61,12 @@ impl Repository {
     /// A manifest or mark that is damaged: an archive is never left out silently.
     pub fn archives(&self) -> Result<Vec<Archive>> {
         let ids: Vec<_> = self.list_archives()?.counting().collect();
-        let found: Vec<Option<Archive>> = ids.into_par_iter().map(|id| self.counting_archive(id)).collect::<Result<_>>()?;
+        let found: Vec<Option<Archive>> =
+            ids.into_par_iter().map(|id| self.counting_archive(id)).collect::<Result<_>>()?;
         let mut archives: Vec<Archive> = found.into_iter().flatten().collect();
-        archives.sort_by(|a, b| (a.manifest.time, a.manifest.sequence, a.id).cmp(&(b.manifest.time, b.manifest.sequence, b.id)));
+        archives.sort_by(|a, b| {
+            (a.manifest.time, a.manifest.sequence, a.id).cmp(&(b.manifest.time, b.manifest.sequence, b.id))
+        });
         Ok(archives)
     }
 
@@ -87,7 +90,10 @@ impl Repository {
 }
 
 /// The newest archive of each series, by host sequence.
-pub(crate) fn newest_by<K: std::hash::Hash + Eq>(archives: &[Archive], key: impl Fn(&Manifest) -> K) -> HashMap<K, &Archive> {
+pub(crate) fn newest_by<K: std::hash::Hash + Eq>(
+    archives: &[Archive],
+    key: impl Fn(&Manifest) -> K,
+) -> HashMap<K, &Archive> {
     let mut newest: HashMap<K, &Archive> = HashMap::new();
     for archive in archives {
         let place = newest.entry(key(&archive.manifest)).or_insert(archive);

@@ -40,7 +40,8 @@ pub enum Commit {
 }
 
 /// Calls back with every object that an archive refers to.
-pub type EachObject<'a> = dyn Fn(&Reader<'_>, &Manifest, &mut dyn FnMut(Purpose, ObjectId) -> Result<()>) -> Result<()> + 'a;
+pub type EachObject<'a> =
+    dyn Fn(&Reader<'_>, &Manifest, &mut dyn FnMut(Purpose, ObjectId) -> Result<()>) -> Result<()> + 'a;
 
 impl Repository {
     /// Makes an archive count. `each_object` is only asked when a pack has gone or was condemned meanwhile.

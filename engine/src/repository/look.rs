@@ -27,14 +27,16 @@ impl Look {
     pub(crate) fn index(core: &Core) -> Result<Self> {
         let mut look = Self::gc(core)?;
         look.segments = listed_ids(core, Kind::Index)?.into_keys().map(FileId::from_bytes).collect();
-        look.packs = listed_ids(core, Kind::Packs)?.into_iter().map(|(id, size)| (PackId::from_bytes(id), size)).collect();
+        look.packs =
+            listed_ids(core, Kind::Packs)?.into_iter().map(|(id, size)| (PackId::from_bytes(id), size)).collect();
         Ok(look)
     }
 
     /// Rule 4: gc/ first, then packs/. Whoever sees a pack here and in no gc record knows that it was not condemned when gc/ was listed.
     pub(crate) fn packs(core: &Core) -> Result<Self> {
         let mut look = Self::gc(core)?;
-        look.packs = listed_ids(core, Kind::Packs)?.into_iter().map(|(id, size)| (PackId::from_bytes(id), size)).collect();
+        look.packs =
+            listed_ids(core, Kind::Packs)?.into_iter().map(|(id, size)| (PackId::from_bytes(id), size)).collect();
         Ok(look)
     }
 

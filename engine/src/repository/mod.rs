@@ -25,7 +25,7 @@ pub use archives::{Archive, ArchiveListing};
 pub use commit::{Commit, References};
 pub use index::{CacheFolder, Index, Location, PackNumber, PackSet};
 pub use look::Look;
-pub use open::{InitOptions, OpenOptions, Probe, Secret, SlotInfo, SlotInfoKind};
+pub use open::{InitOptions, OpenOptions, Probe, Secret, SlotInfo, SlotKind};
 pub use packer::{BlockBuilder, Packer, Stored};
 pub use reader::Reader;
 
@@ -50,7 +50,8 @@ impl std::fmt::Debug for Core {
 pub struct Repository {
     core: Arc<Core>,
     cache_dir: Option<PathBuf>,
-    opened_with: FileId,
+    /// The slot that opened it, and its name.
+    opened_with: (FileId, String),
     gear: OnceLock<Gear>,
 }
 
@@ -164,4 +165,3 @@ pub(crate) fn opened<T>(key: &Key, result: Opened<T>) -> Result<T> {
         other => damaged(key, other),
     })
 }
-

@@ -9,7 +9,7 @@ use crate::clock;
 use crate::crypto::{self, KdfParameters, KeyRing, SecretKey};
 use crate::error::{Error, KeyProblem, Result, StoreErrorKind};
 use crate::format::config::{Config, Profile};
-use crate::format::slot::{Bundle, Slot, SlotKind};
+use crate::format::slot::{self, Bundle, Slot};
 use crate::format::{FILE_LIMIT, Opened};
 use crate::id::{DomainId, FileId, RepositoryId};
 use crate::repository::{Core, Repository, damaged, opened, read_optional};
@@ -43,10 +43,10 @@ impl std::fmt::Debug for Secret {
 }
 
 impl Secret {
-    fn slot_kind(&self) -> SlotKind {
+    fn slot_kind(&self) -> slot::SlotKind {
         match self {
-            Self::Passphrase(_) => SlotKind::Passphrase(KdfParameters::FLOOR),
-            Self::KeyFile(_) => SlotKind::KeyFile,
+            Self::Passphrase(_) => slot::SlotKind::Passphrase(KdfParameters::FLOOR),
+            Self::KeyFile(_) => slot::SlotKind::KeyFile,
         }
     }
 
@@ -111,7 +111,7 @@ pub struct Probe {
 
 /// What opens a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SlotInfoKind {
+pub enum SlotKind {
     /// A passphrase.
     Passphrase,
     /// A key file.
@@ -126,11 +126,13 @@ pub struct SlotInfo {
     /// Its file's name.
     pub id: FileId,
     /// What opens it.
-    pub kind: SlotInfoKind,
+    pub kind: SlotKind,
+    /// What its maker called it; only known of the slot that opened the repository.
+    pub name: Option<String>,
     /// How a passphrase is stretched, in words.
-    pub stretching: String,
+    pub kdf: String,
     /// Whether this repository was opened with it.
-    pub in_use: bool,
+    pub opened: bool,
 }
 
 impl Repository {
@@ -152,7 +154,7 @@ impl Repository {
         let slot = match (&options.secret, options.encrypted) {
             (Some(secret), true) => make_slot(&ring, &config, secret.slot_kind(), secret.bytes()?, &options.slot_name)?,
             (None, true) => return Err(Error::Key(KeyProblem::NoneGiven)),
-            (_, false) => make_slot(&ring, &config, SlotKind::Plain, &[], &options.slot_name)?,
+            (_, false) => make_slot(&ring, &config, slot::SlotKind::Plain, &[], &options.slot_name)?,
         };
         put_slot(store, &slot)?;
         store.put(&Key::config(), &config.bytes)?;
@@ -169,22 +171,27 @@ impl Repository {
         Ok(Probe {
             id: config.repository,
             encrypted: config.encrypted,
-            has_passphrase_slot: kinds.iter().any(|kind| matches!(kind, SlotKind::Passphrase(_))),
-            has_key_file_slot: kinds.contains(&SlotKind::KeyFile),
+            has_passphrase_slot: kinds.iter().any(|kind| matches!(kind, slot::SlotKind::Passphrase(_))),
+            has_key_file_slot: kinds.contains(&slot::SlotKind::KeyFile),
         })
     }
 
     /// Opens a repository with the first secret that fits a slot.
     pub fn open(store: Arc<dyn Store>, options: OpenOptions) -> Result<Self> {
         let config = read_config(store.as_ref())?;
-        let (opened_with, bundle) = unlock(store.as_ref(), &config, &options)?;
+        let (slot, bundle) = unlock(store.as_ref(), &config, &options)?;
         if bundle.config != config.bytes {
             return Err(damaged(&Key::config(), "it is not the config that the key slot was made for"));
         }
         let ring = KeyRing::new(config.domain, bundle.root);
         let profile = opened(&Key::config(), config.open(&ring))?;
         let core = Core { store, ring, config, profile, session: crypto::random()?, host_id: options.host_id };
-        Ok(Self { core: Arc::new(core), cache_dir: options.cache_dir, opened_with, gear: OnceLock::new() })
+        Ok(Self {
+            core: Arc::new(core),
+            cache_dir: options.cache_dir,
+            opened_with: (slot, bundle.name),
+            gear: OnceLock::new(),
+        })
     }
 
     /// Its key slots.
@@ -193,15 +200,16 @@ impl Repository {
         Ok(slots.into_iter().map(|(id, slot)| self.slot_info(id, slot.kind)).collect())
     }
 
-    fn slot_info(&self, id: FileId, kind: SlotKind) -> SlotInfo {
-        let (kind, stretching) = match kind {
-            SlotKind::Passphrase(KdfParameters { memory_kib, passes, lanes }) => {
-                (SlotInfoKind::Passphrase, format!("argon2id, {} MiB, {passes} passes, {lanes} lanes", memory_kib / 1024))
+    fn slot_info(&self, id: FileId, kind: slot::SlotKind) -> SlotInfo {
+        let (kind, kdf) = match kind {
+            slot::SlotKind::Passphrase(KdfParameters { memory_kib, passes, lanes }) => {
+                (SlotKind::Passphrase, format!("argon2id, {} MiB, {passes} passes, {lanes} lanes", memory_kib / 1024))
             }
-            SlotKind::KeyFile => (SlotInfoKind::KeyFile, String::new()),
-            SlotKind::Plain => (SlotInfoKind::Plain, String::new()),
+            slot::SlotKind::KeyFile => (SlotKind::KeyFile, String::new()),
+            slot::SlotKind::Plain => (SlotKind::Plain, String::new()),
         };
-        SlotInfo { id, kind, stretching, in_use: id == self.opened_with }
+        let opened = id == self.opened_with.0;
+        SlotInfo { id, kind, name: opened.then(|| self.opened_with.1.clone()), kdf, opened }
     }
 
     /// Adds a slot; durable when it returns.
@@ -220,7 +228,9 @@ impl Repository {
     pub fn remove_slot(&self, id: FileId) -> Result<()> {
         let slots = read_slots(self.store().as_ref())?;
         if slots.iter().all(|(other, _)| *other == id) {
-            return Err(Error::Usage("this is the last key slot: without it nobody could read the repository".to_owned()));
+            return Err(Error::Usage(
+                "this is the last key slot: without it nobody could read the repository".to_owned(),
+            ));
         }
         self.store().remove(&Key::file(Kind::Keys, id))?;
         Ok(())
@@ -229,13 +239,13 @@ impl Repository {
     /// Replaces the slot that opened the repository: the new one is durable before the old one goes.
     pub fn replace_slot(&self, secret: &Secret) -> Result<SlotInfo> {
         let added = self.add_slot(secret, "changed")?;
-        self.store().remove(&Key::file(Kind::Keys, self.opened_with))?;
+        self.store().remove(&Key::file(Kind::Keys, self.opened_with.0))?;
         Ok(added)
     }
 
     /// The slot that opened the repository, as bytes that [`Self::import_slot`] takes.
     pub fn export_slot(&self) -> Result<Vec<u8>> {
-        Ok(self.store().read(&Key::file(Kind::Keys, self.opened_with), SLOT_LIMIT)?)
+        Ok(self.store().read(&Key::file(Kind::Keys, self.opened_with.0), SLOT_LIMIT)?)
     }
 
     /// Opens an exported slot and puts it back, and `config` with it if that is lost.
@@ -243,7 +253,8 @@ impl Repository {
     /// # Errors
     /// It belongs to another repository, or does not open with the secrets.
     pub fn import_slot(store: &dyn Store, bytes: &[u8], options: &OpenOptions) -> Result<RepositoryId> {
-        let unusable = |error: String| Error::Key(KeyProblem::Unusable(format!("the exported key is not usable: {error}")));
+        let unusable =
+            |error: String| Error::Key(KeyProblem::Unusable(format!("the exported key is not usable: {error}")));
         let slot = Slot::decode(bytes).map_err(|error| unusable(error.to_string()))?;
         let found = try_slot(&slot, "exported key", options)?.ok_or(Error::Key(KeyProblem::Wrong { slots: 1 }))?;
         let bundle = found.map_err(|error| unusable(error.to_string()))?;
@@ -252,7 +263,13 @@ impl Repository {
             Some(present) if present != bundle.config => {
                 let problem = Config::decode(&present).map_or_else(
                     |error| format!("the repository's config is damaged ({error}); move it away and import again"),
-                    |other| format!("it belongs to repository {}, not {}", config.repository.to_hex(), other.repository.to_hex()),
+                    |other| {
+                        format!(
+                            "it belongs to repository {}, not {}",
+                            config.repository.to_hex(),
+                            other.repository.to_hex()
+                        )
+                    },
                 );
                 return Err(unusable(problem));
             }
@@ -264,7 +281,7 @@ impl Repository {
     }
 }
 
-fn make_slot(ring: &KeyRing, config: &Config, kind: SlotKind, secret: &[u8], name: &str) -> Result<Vec<u8>> {
+fn make_slot(ring: &KeyRing, config: &Config, kind: slot::SlotKind, secret: &[u8], name: &str) -> Result<Vec<u8>> {
     let bundle = Bundle {
         root: SecretKey::new(*ring.root().expose()),
         config: config.bytes.clone(),
@@ -284,9 +301,9 @@ fn read_config(store: &dyn Store) -> Result<Config> {
     let none = |problem: &str| Error::NoRepository { place: store.describe(), problem: problem.to_owned() };
     match store.read(&Key::config(), FILE_LIMIT) {
         Ok(bytes) => opened(&Key::config(), Config::decode(&bytes)),
-        Err(error) if error.kind == StoreErrorKind::NotFound => {
-            Err(none("it has no file `config`; `vault init` makes a repository, `vault key import` brings a lost config back"))
-        }
+        Err(error) if error.kind == StoreErrorKind::NotFound => Err(none(
+            "it has no file `config`; `vault init` makes a repository, `vault key import` brings a lost config back",
+        )),
         Err(error) => Err(error.into()),
     }
 }
@@ -310,11 +327,11 @@ fn read_slots(store: &dyn Store) -> Result<Vec<(FileId, Slot)>> {
     Ok(slots)
 }
 
-fn cost(kind: SlotKind) -> u64 {
+fn cost(kind: slot::SlotKind) -> u64 {
     match kind {
-        SlotKind::Plain => 0,
-        SlotKind::KeyFile => 1,
-        SlotKind::Passphrase(parameters) => parameters.cost_kib(),
+        slot::SlotKind::Plain => 0,
+        slot::SlotKind::KeyFile => 1,
+        slot::SlotKind::Passphrase(parameters) => parameters.cost_kib(),
     }
 }
 
@@ -326,7 +343,7 @@ fn unlock(store: &dyn Store, config: &Config, options: &OpenOptions) -> Result<(
     let mut refused = None;
     for (id, slot) in &slots {
         // A slot without a secret in a repository that says it is encrypted is an attack or an accident, never a key.
-        if (slot.kind == SlotKind::Plain) == config.encrypted {
+        if (slot.kind == slot::SlotKind::Plain) == config.encrypted {
             continue;
         }
         let name = id.to_string();
@@ -346,19 +363,24 @@ fn unlock(store: &dyn Store, config: &Config, options: &OpenOptions) -> Result<(
 
 /// Tries every secret of the slot's kind.
 fn try_slot(slot: &Slot, name: &str, options: &OpenOptions) -> Result<Option<Opened<Bundle>>> {
-    if slot.kind == SlotKind::Plain {
+    if slot.kind == slot::SlotKind::Plain {
         return slot.open(&[]);
     }
     for secret in &options.secrets {
         match (slot.kind, secret) {
-            (SlotKind::Passphrase(parameters), Secret::Passphrase(_)) => {
+            (slot::SlotKind::Passphrase(parameters), Secret::Passphrase(_)) => {
                 let limit = if options.allow_expensive_slots { u64::MAX } else { memory_limit_kib() };
                 if !parameters.acceptable(limit) {
-                    let what = format!("{} MiB of memory, {} passes, {} lanes", parameters.memory_kib / 1024, parameters.passes, parameters.lanes);
+                    let what = format!(
+                        "{} MiB of memory, {} passes, {} lanes",
+                        parameters.memory_kib / 1024,
+                        parameters.passes,
+                        parameters.lanes
+                    );
                     return Err(Error::Key(KeyProblem::Excessive { slot: name.to_owned(), what }));
                 }
             }
-            (SlotKind::KeyFile, Secret::KeyFile(_)) => {}
+            (slot::SlotKind::KeyFile, Secret::KeyFile(_)) => {}
             _ => continue,
         }
         if let Some(bundle) = slot.open(secret.bytes()?)? {

@@ -14,7 +14,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::compress::{Codec, Compression};
 use crate::crypto::Purpose;
 use crate::error::{Error, Result};
-use crate::format::block::{BlockContent, BlockKind, Compressed, ENTRY_LEN, Entry, SealedBlock, compress_block, seal_padding};
+use crate::format::block::{
+    BlockContent, BlockKind, Compressed, ENTRY_LEN, Entry, SealedBlock, compress_block, seal_padding,
+};
 use crate::format::file::{Class, FileCipher, HEADER_LEN, padded};
 use crate::format::pack::{BlockEntry, TAIL_LEN, Tail, encode_block_entry};
 use crate::format::records::Verb;
@@ -375,7 +377,8 @@ impl OpenPack {
     fn append(&self, block: &SealedBlock, codec: Codec, entries: &[Entry], plain_length: usize) -> Result<()> {
         let mut state = lock(&self.state);
         let offset = u32::try_from(state.offset).map_err(|_| Error::Internal("a pack of 4 GiB".to_owned()))?;
-        let body_length = u32::try_from(block.body.len()).map_err(|_| Error::Internal("a block of 4 GiB".to_owned()))?;
+        let body_length =
+            u32::try_from(block.body.len()).map_err(|_| Error::Internal("a block of 4 GiB".to_owned()))?;
         state.write(&block.head)?;
         state.write(&block.body)?;
         state.plain_bytes += plain_length as u64;

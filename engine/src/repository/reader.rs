@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::crypto::Purpose;
 use crate::error::{Error, Result, StoreErrorKind};
+use crate::format::PACK_LIMIT;
 use crate::format::block::{HEAD_LEN, OpenBlock, open_block};
 use crate::format::file::{Class, FileCipher, HEADER_LEN};
-use crate::format::PACK_LIMIT;
 use crate::id::{ObjectId, PackId};
 use crate::repository::{Index, Location, Repository, damaged, opened};
 use crate::store::Key;
@@ -117,7 +117,9 @@ impl<'r> Reader<'r> {
         let kept = || self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
         {
             let mut blocks = kept();
-            if let Some(at) = blocks.iter().position(|kept| kept.pack == location.pack && kept.offset == location.offset) {
+            if let Some(at) =
+                blocks.iter().position(|kept| kept.pack == location.pack && kept.offset == location.offset)
+            {
                 let found = blocks.remove(at);
                 let result = (Arc::clone(&found.block), Arc::clone(&found.ends));
                 blocks.push(found);
@@ -126,15 +128,26 @@ impl<'r> Reader<'r> {
         }
         let block = Arc::new(self.block(purpose, location)?);
         let mut end = 0;
-        let ends = Arc::new(block.entries.iter().map(|entry| {
-            end += entry.length as usize;
-            end
-        }).collect::<Vec<_>>());
+        let ends = Arc::new(
+            block
+                .entries
+                .iter()
+                .map(|entry| {
+                    end += entry.length as usize;
+                    end
+                })
+                .collect::<Vec<_>>(),
+        );
         let mut blocks = kept();
         if blocks.len() >= KEPT_BLOCKS {
             blocks.remove(0);
         }
-        blocks.push(KeptBlock { pack: location.pack, offset: location.offset, block: Arc::clone(&block), ends: Arc::clone(&ends) });
+        blocks.push(KeptBlock {
+            pack: location.pack,
+            offset: location.offset,
+            block: Arc::clone(&block),
+            ends: Arc::clone(&ends),
+        });
         Ok((block, ends))
     }
 

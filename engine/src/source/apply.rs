@@ -81,8 +81,7 @@ pub fn apply_attributes(
     attributes: &Attributes,
     options: &AttributeOptions<'_>,
 ) -> Result<Vec<Unset>, FileError> {
-    let mut applier =
-        Applier::new(subject).map_err(|error| FileError::new("stat", subject.path(), error))?;
+    let mut applier = Applier::new(subject).map_err(|error| FileError::new("stat", subject.path(), error))?;
     let mut flags = applier.read_flags(attributes.file_flags);
     applier.set_owner(attributes, options);
     // Most files have no attributes, neither here nor there: one call.
@@ -91,17 +90,11 @@ pub fn apply_attributes(
     applier.set_mode(attributes.mode);
     applier.set_xattrs(&present, &attributes.xattrs);
     if let Some(flags) = &mut flags {
-        applier.note(
-            UnsetAttribute::Flags,
-            flags.set_ordinary(attributes.file_flags),
-        );
+        applier.note(UnsetAttribute::Flags, flags.set_ordinary(attributes.file_flags));
     }
     applier.set_mtime(attributes.mtime);
     if let Some(flags) = &mut flags {
-        applier.note(
-            UnsetAttribute::Flags,
-            flags.set_protection(attributes.file_flags),
-        );
+        applier.note(UnsetAttribute::Flags, flags.set_protection(attributes.file_flags));
     }
     Ok(applier.unset)
 }
@@ -137,16 +130,9 @@ impl<'a> Applier<'a> {
         let place = subject.place();
         let stat = match place {
             Place::Open(file) => stat_open(file),
-            Place::Entry(directory, name) => {
-                check_name(name).and_then(|()| stat_at(directory, name))
-            }
+            Place::Entry(directory, name) => check_name(name).and_then(|()| stat_at(directory, name)),
         }?;
-        Ok(Self {
-            place,
-            stat,
-            owner_changed: false,
-            unset: Vec::new(),
-        })
+        Ok(Self { place, stat, owner_changed: false, unset: Vec::new() })
     }
 
     fn note(&mut self, attribute: UnsetAttribute, result: io::Result<()>) {
@@ -179,26 +165,17 @@ impl<'a> Applier<'a> {
     fn set_owner(&mut self, attributes: &Attributes, options: &AttributeOptions<'_>) {
         let (owner, group) = (&attributes.owner, &attributes.group);
         let here = |name: &[u8], find: &dyn Fn(&[u8]) -> Option<u32>| {
-            if options.numeric_ids {
-                None
-            } else {
-                find(name)
-            }
+            if options.numeric_ids { None } else { find(name) }
         };
         let uid = here(&owner.name, &|name| options.owners.uid_of(name)).unwrap_or(owner.number);
         let gid = here(&group.name, &|name| options.owners.gid_of(name)).unwrap_or(group.number);
         let uid = (uid != self.stat.uid).then_some(uid);
         let gid = (gid != self.stat.gid).then_some(gid);
-        if (uid.is_some() && gid.is_some() && self.change_owner(uid, gid).is_ok())
-            || (uid.is_none() && gid.is_none())
-        {
+        if (uid.is_some() && gid.is_some() && self.change_owner(uid, gid).is_ok()) || (uid.is_none() && gid.is_none()) {
             return;
         }
         // An ordinary user may give a file to a group of its own, but not to another user.
-        for (attribute, uid, gid) in [
-            (UnsetAttribute::Group, None, gid),
-            (UnsetAttribute::Owner, uid, None),
-        ] {
+        for (attribute, uid, gid) in [(UnsetAttribute::Group, None, gid), (UnsetAttribute::Owner, uid, None)] {
             if uid.is_some() || gid.is_some() {
                 let result = self.change_owner(uid, gid);
                 self.note(attribute, result);
@@ -209,17 +186,12 @@ impl<'a> Applier<'a> {
     fn change_owner(&mut self, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
         let reserved = |number: Option<u32>| number == Some(u32::MAX);
         if reserved(uid) || reserved(gid) {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "the number of the owner means nobody",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the number of the owner means nobody"));
         }
         let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
         match self.place {
             Place::Open(file) => rustix::fs::fchown(file, uid, gid),
-            Place::Entry(directory, name) => {
-                rustix::fs::chownat(directory, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
-            }
+            Place::Entry(directory, name) => rustix::fs::chownat(directory, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW),
         }?;
         self.owner_changed = true;
         Ok(())
@@ -234,8 +206,9 @@ impl<'a> Applier<'a> {
             return;
         }
         let result = match self.place {
-            Place::Open(file) => rustix::fs::fchmod(file, Mode::from_raw_mode(u32::from(wanted)))
-                .map_err(io::Error::from),
+            Place::Open(file) => {
+                rustix::fs::fchmod(file, Mode::from_raw_mode(u32::from(wanted))).map_err(io::Error::from)
+            }
             Place::Entry(directory, name) => change_mode(directory, name, |_| wanted),
         };
         self.note(UnsetAttribute::Mode, result);
@@ -247,21 +220,14 @@ impl<'a> Applier<'a> {
             return mode;
         }
         let mut safe = mode;
-        for (attribute, bit) in [
-            (UnsetAttribute::Owner, SETUID),
-            (UnsetAttribute::Group, SETGID),
-        ] {
+        for (attribute, bit) in [(UnsetAttribute::Owner, SETUID), (UnsetAttribute::Group, SETGID)] {
             if self.is_unset(&attribute) {
                 safe &= !bit;
             }
         }
         if safe != mode {
-            let reason =
-                "setuid or setgid is left out, because the owner or group could not be set";
-            self.note(
-                UnsetAttribute::Mode,
-                Err(io::Error::new(io::ErrorKind::PermissionDenied, reason)),
-            );
+            let reason = "setuid or setgid is left out, because the owner or group could not be set";
+            self.note(UnsetAttribute::Mode, Err(io::Error::new(io::ErrorKind::PermissionDenied, reason)));
         }
         safe
     }
@@ -297,23 +263,12 @@ impl<'a> Applier<'a> {
         if mtime == self.stat.mtime {
             return;
         }
-        let omit = Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_OMIT,
-        };
-        let last_modification = Timespec {
-            tv_sec: mtime.seconds,
-            tv_nsec: mtime.nanoseconds.into(),
-        };
-        let times = Timestamps {
-            last_access: omit,
-            last_modification,
-        };
+        let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+        let last_modification = Timespec { tv_sec: mtime.seconds, tv_nsec: mtime.nanoseconds.into() };
+        let times = Timestamps { last_access: omit, last_modification };
         let result = match self.place {
             Place::Open(file) => rustix::fs::futimens(file, &times),
-            Place::Entry(directory, name) => {
-                rustix::fs::utimensat(directory, name, &times, AtFlags::SYMLINK_NOFOLLOW)
-            }
+            Place::Entry(directory, name) => rustix::fs::utimensat(directory, name, &times, AtFlags::SYMLINK_NOFOLLOW),
         };
         self.note(UnsetAttribute::Mtime, result.map_err(io::Error::from));
     }

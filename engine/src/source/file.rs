@@ -25,20 +25,10 @@ pub struct SourceFile {
 
 impl SourceFile {
     /// Takes a descriptor that was opened by name, if it is a regular file and the one that was expected.
-    pub(super) fn verify(
-        fd: OwnedFd,
-        path: PathBuf,
-        expected: Option<&Stat>,
-    ) -> Result<Self, FileError> {
+    pub(super) fn verify(fd: OwnedFd, path: PathBuf, expected: Option<&Stat>) -> Result<Self, FileError> {
         let opened = stat_open(&fd).map_err(|error| FileError::new("stat", &path, error))?;
-        if opened.kind != FileKind::File
-            || expected.is_some_and(|expected| !expected.is_same_file(&opened))
-        {
-            return Err(FileError::new(
-                "open",
-                &path,
-                io::Error::other("the file changed: another one took its name"),
-            ));
+        if opened.kind != FileKind::File || expected.is_some_and(|expected| !expected.is_same_file(&opened)) {
+            return Err(FileError::new("open", &path, io::Error::other("the file changed: another one took its name")));
         }
         if opened.size >= ADVISE_FROM {
             // Only larger read-ahead; nothing depends on it. The cache is never dropped: it may be a live database's.
@@ -70,12 +60,7 @@ impl SourceFile {
     /// Where there are data among the first `size` bytes; the rest is holes. Found one by one, so a file with millions
     /// of extents takes no memory. A file without holes is one extent and costs no call.
     pub fn extents(&self, size: u64) -> Extents<'_> {
-        Extents {
-            file: self,
-            position: 0,
-            size,
-            dense: !self.opened.may_have_holes(),
-        }
+        Extents { file: self, position: 0, size, dense: !self.opened.may_have_holes() }
     }
 
     /// Its extended attributes.
@@ -101,9 +86,7 @@ impl SourceFile {
 pub(super) fn read_full(file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match retry_on_intr(|| {
-            rustix::io::pread(file, &mut *rest, offset.saturating_add(filled as u64))
-        })? {
+        match retry_on_intr(|| rustix::io::pread(file, &mut *rest, offset.saturating_add(filled as u64)))? {
             0 => break,
             count => filled += count,
         }
@@ -137,10 +120,7 @@ impl Extents<'_> {
     /// The next extent at or after the position. Whatever the file system cannot answer counts as data: it is read,
     /// and zeros are recognised later.
     fn find(&mut self) -> io::Result<Option<Extent>> {
-        let rest = Extent {
-            start: self.position,
-            end: self.size,
-        };
+        let rest = Extent { start: self.position, end: self.size };
         if self.dense {
             return Ok(Some(rest));
         }

@@ -62,21 +62,14 @@ impl<'a> InodeFlags<'a> {
     /// one that it does not know must not cost the others.
     fn change(&mut self, mask: u32, wanted: u32) -> io::Result<()> {
         let Some(current) = self.current else {
-            return if wanted == 0 {
-                Ok(())
-            } else {
-                Err(Errno::OPNOTSUPP.into())
-            };
+            return if wanted == 0 { Ok(()) } else { Err(Errno::OPNOTSUPP.into()) };
         };
         let goal = (current & !mask) | (wanted & mask);
         if goal == current || self.set(goal).is_ok() {
             return Ok(());
         }
         let mut result = Ok(());
-        for bit in (0..u32::BITS)
-            .map(|shift| 1 << shift)
-            .filter(|bit| (goal ^ current) & bit != 0)
-        {
+        for bit in (0..u32::BITS).map(|shift| 1 << shift).filter(|bit| (goal ^ current) & bit != 0) {
             let reached = self.current.unwrap_or(current);
             if let Err(error) = self.set(reached ^ bit) {
                 result = Err(error);

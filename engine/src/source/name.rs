@@ -10,10 +10,7 @@ pub const MAX_NAME: usize = 255;
 
 /// Whether this is the name of one entry of a directory and nothing else: no path, not `.` or `..`.
 pub fn is_valid_name(name: &[u8]) -> bool {
-    !name.is_empty()
-        && name != b"."
-        && name != b".."
-        && !name.iter().any(|byte| matches!(byte, b'/' | 0))
+    !name.is_empty() && name != b"." && name != b".." && !name.iter().any(|byte| matches!(byte, b'/' | 0))
 }
 
 /// Refuses what is no name. Archives are hostile until proven otherwise: each operation asks again.

@@ -41,8 +41,7 @@ impl Names {
             return;
         }
         // The kernel's record of an entry is at most 64 KiB long with its head, and 2^48 bytes of names do not exist.
-        self.entries
-            .push(((self.bytes.len() as u64) << LENGTH_BITS) | name.len() as u64);
+        self.entries.push(((self.bytes.len() as u64) << LENGTH_BITS) | name.len() as u64);
         self.bytes.extend_from_slice(name);
     }
 
@@ -65,30 +64,22 @@ impl Names {
 
     /// The name at this place of the order.
     pub fn at(&self, index: usize) -> Option<&[u8]> {
-        self.entries
-            .get(index)
-            .map(|entry| name_at(&self.bytes, *entry))
+        self.entries.get(index).map(|entry| name_at(&self.bytes, *entry))
     }
 
     /// All of them in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> + DoubleEndedIterator {
-        self.entries
-            .iter()
-            .map(|entry| name_at(&self.bytes, *entry))
+        self.entries.iter().map(|entry| name_at(&self.bytes, *entry))
     }
 
     /// Takes the last one away.
     pub(super) fn pop(&mut self) -> Option<Vec<u8>> {
-        self.entries
-            .pop()
-            .map(|entry| name_at(&self.bytes, entry).to_vec())
+        self.entries.pop().map(|entry| name_at(&self.bytes, entry).to_vec())
     }
 }
 
 fn name_at(bytes: &[u8], entry: u64) -> &[u8] {
     let start = usize::try_from(entry >> LENGTH_BITS).unwrap_or(usize::MAX);
     let length = usize::try_from(entry & ((1 << LENGTH_BITS) - 1)).unwrap_or(0);
-    bytes
-        .get(start..start.saturating_add(length))
-        .unwrap_or_default()
+    bytes.get(start..start.saturating_add(length)).unwrap_or_default()
 }

@@ -13,24 +13,15 @@ use super::stat::{FileKind, stat_open};
 const LONGEST_SEGMENT: usize = 4_000;
 
 /// Flags of every directory that is opened by name.
-pub(super) const DIRECTORY: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
+pub(super) const DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Flags of every file that is read: a FIFO that took the name of a file must not block us, and a terminal must not become ours.
-pub(super) const READ_FILE: OFlags = OFlags::RDONLY
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::NONBLOCK)
-    .union(OFlags::NOCTTY)
-    .union(OFlags::CLOEXEC);
+pub(super) const READ_FILE: OFlags =
+    OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
 /// Opens without changing the time of last access where that is permitted: to root and to the owner.
-pub(super) fn open_quietly(
-    directory: BorrowedFd<'_>,
-    name: &[u8],
-    flags: OFlags,
-) -> io::Result<OwnedFd> {
+pub(super) fn open_quietly(directory: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
     match open_at(directory, name, flags | OFlags::NOATIME) {
         Err(Errno::PERM) => Ok(open_at(directory, name, flags)?),
         other => Ok(other?),
@@ -60,9 +51,7 @@ fn split_segment(path: &[u8]) -> (&[u8], &[u8]) {
     if path.len() <= LONGEST_SEGMENT {
         return (path, &[]);
     }
-    let end = path
-        .get(..LONGEST_SEGMENT)
-        .and_then(|head| head.iter().rposition(|byte| *byte == b'/'));
+    let end = path.get(..LONGEST_SEGMENT).and_then(|head| head.iter().rposition(|byte| *byte == b'/'));
     match end.and_then(|end| path.split_at_checked(end)) {
         Some((segment, rest)) => (segment, rest.strip_prefix(b"/").unwrap_or(rest)),
         None => (path, &[]),
@@ -79,11 +68,7 @@ fn open_segment(directory: BorrowedFd<'_>, segment: &[u8]) -> io::Result<OwnedFd
 }
 
 /// `openat2` of a directory, undisturbed by signals and by renames elsewhere.
-pub(super) fn open_resolved(
-    directory: BorrowedFd<'_>,
-    path: &[u8],
-    resolve: ResolveFlags,
-) -> Result<OwnedFd, Errno> {
+pub(super) fn open_resolved(directory: BorrowedFd<'_>, path: &[u8], resolve: ResolveFlags) -> Result<OwnedFd, Errno> {
     retry_on_intr(|| rustix::fs::openat2(directory, path, DIRECTORY, Mode::empty(), resolve))
 }
 
@@ -99,25 +84,14 @@ pub(super) fn open_stepwise(directory: BorrowedFd<'_>, segment: &[u8]) -> io::Re
 
 /// Changes the mode of an entry that cannot or must not be opened. `fchmodat` would follow a symlink that took its name;
 /// a descriptor of the entry itself does not.
-pub(super) fn change_mode(
-    directory: BorrowedFd<'_>,
-    name: &[u8],
-    change: impl FnOnce(u16) -> u16,
-) -> io::Result<()> {
-    let entry = open_at(
-        directory,
-        name,
-        OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-    )?;
+pub(super) fn change_mode(directory: BorrowedFd<'_>, name: &[u8], change: impl FnOnce(u16) -> u16) -> io::Result<()> {
+    let entry = open_at(directory, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC)?;
     let stat = stat_open(&entry)?;
     if stat.kind == FileKind::Symlink {
         return Err(Errno::LOOP.into());
     }
     let mode = Mode::from_raw_mode(u32::from(change(stat.mode)));
-    Ok(rustix::fs::chmod(
-        format!("/proc/self/fd/{}", entry.as_raw_fd()),
-        mode,
-    )?)
+    Ok(rustix::fs::chmod(format!("/proc/self/fd/{}", entry.as_raw_fd()), mode)?)
 }
 
 /// Opens a directory of the target so that its owner can work in it: adds what its mode lacks for that, and takes away the

@@ -27,56 +27,31 @@ impl Owners {
 
     /// The user of this number.
     pub fn user(&self, uid: u32) -> Owner {
-        let look_up = |uid: &u32| {
-            User::from_uid(Uid::from_raw(*uid))
-                .ok()
-                .flatten()
-                .map(|user| user.name.into_bytes())
-        };
-        Owner {
-            number: uid,
-            name: self
-                .users
-                .find(&uid, |uid| look_up(uid).unwrap_or_default()),
-        }
+        let look_up = |uid: &u32| User::from_uid(Uid::from_raw(*uid)).ok().flatten().map(|user| user.name.into_bytes());
+        Owner { number: uid, name: self.users.find(&uid, |uid| look_up(uid).unwrap_or_default()) }
     }
 
     /// The group of this number.
     pub fn group(&self, gid: u32) -> Owner {
-        let look_up = |gid: &u32| {
-            Group::from_gid(Gid::from_raw(*gid))
-                .ok()
-                .flatten()
-                .map(|group| group.name.into_bytes())
-        };
-        Owner {
-            number: gid,
-            name: self
-                .groups
-                .find(&gid, |gid| look_up(gid).unwrap_or_default()),
-        }
+        let look_up =
+            |gid: &u32| Group::from_gid(Gid::from_raw(*gid)).ok().flatten().map(|group| group.name.into_bytes());
+        Owner { number: gid, name: self.groups.find(&gid, |gid| look_up(gid).unwrap_or_default()) }
     }
 
     /// The number that a user of this name has here.
     pub fn uid_of(&self, name: &[u8]) -> Option<u32> {
-        self.uids.find(name, |name| {
-            Some(User::from_name(plain(name)?).ok()??.uid.as_raw())
-        })
+        self.uids.find(name, |name| Some(User::from_name(plain(name)?).ok()??.uid.as_raw()))
     }
 
     /// The number that a group of this name has here.
     pub fn gid_of(&self, name: &[u8]) -> Option<u32> {
-        self.gids.find(name, |name| {
-            Some(Group::from_name(plain(name)?).ok()??.gid.as_raw())
-        })
+        self.gids.find(name, |name| Some(Group::from_name(plain(name)?).ok()??.gid.as_raw()))
     }
 }
 
 /// A name that can be looked up at all.
 fn plain(name: &[u8]) -> Option<&str> {
-    std::str::from_utf8(name)
-        .ok()
-        .filter(|name| !name.is_empty() && !name.contains('\0'))
+    std::str::from_utf8(name).ok().filter(|name| !name.is_empty() && !name.contains('\0'))
 }
 
 #[derive(Debug)]
@@ -95,18 +70,10 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         K: std::borrow::Borrow<Q>,
         Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
     {
-        let known = self
-            .0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(key)
-            .cloned();
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
         known.unwrap_or_else(|| {
             let found = look_up(key);
-            self.0
-                .write()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(key.to_owned(), found.clone());
+            self.0.write().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), found.clone());
             found
         })
     }

@@ -85,9 +85,7 @@ impl SourceDir {
 
     /// What an entry is; the one call that an unchanged file costs.
     pub fn stat_child(&self, name: &[u8]) -> Result<Stat, FileError> {
-        check_name(name)
-            .and_then(|()| stat_at(self.fd.as_fd(), name))
-            .map_err(|error| self.error("stat", name, error))
+        check_name(name).and_then(|()| stat_at(self.fd.as_fd(), name)).map_err(|error| self.error("stat", name, error))
     }
 
     /// Where a symlink points to.
@@ -124,8 +122,7 @@ impl SourceDir {
 
     /// The directory's own inode flags, only those in [`crate::meta::FILE_FLAGS`]; 0 where the file system has none.
     pub fn file_flags(&self) -> Result<u32, FileError> {
-        read_flags(self.fd.as_fd())
-            .map_err(|error| FileError::new("read the flags of", &self.path, error))
+        read_flags(self.fd.as_fd()).map_err(|error| FileError::new("read the flags of", &self.path, error))
     }
 
     /// The path of an entry, for messages.

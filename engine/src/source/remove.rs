@@ -25,10 +25,7 @@ pub(super) fn remove_entry(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result
 
 /// Takes the flags immutable and append-only from a file or directory; says whether it had one.
 pub(super) fn unprotect(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<bool> {
-    if !matches!(
-        stat_at(directory, name)?.kind,
-        FileKind::File | FileKind::Directory
-    ) {
+    if !matches!(stat_at(directory, name)?.kind, FileKind::File | FileKind::Directory) {
         return Ok(false);
     }
     let file = open_at(directory, name, READ_FILE)?;
@@ -39,25 +36,17 @@ pub(super) fn unprotect(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<bo
 ///
 /// Depth costs memory for names, not descriptors and not stack: one directory is open at a time. Back up leads `..`, and
 /// it must be the very directory that we came from, or else somebody moves directories while we remove them.
-pub(super) fn remove_tree(
-    parent: BorrowedFd<'_>,
-    name: &[u8],
-    path: &Path,
-) -> Result<(), FileError> {
+pub(super) fn remove_tree(parent: BorrowedFd<'_>, name: &[u8], path: &Path) -> Result<(), FileError> {
     match remove_entry(parent, name) {
         Ok(()) => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::IsADirectory => {}
         Err(error) => return Err(FileError::new("remove", path, error)),
     }
-    let mut descent =
-        Descent::enter(parent, name).map_err(|error| FileError::new("remove", path, error))?;
-    descent
-        .remove_all()
-        .map_err(|error| FileError::new("remove", descent.position(path), error))?;
+    let mut descent = Descent::enter(parent, name).map_err(|error| FileError::new("remove", path, error))?;
+    descent.remove_all().map_err(|error| FileError::new("remove", descent.position(path), error))?;
     drop(descent);
-    rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)
-        .map_err(|error| FileError::new("remove", path, error))
+    rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR).map_err(|error| FileError::new("remove", path, error))
 }
 
 /// Where the removal stands: the open directory is the last of the levels.
@@ -75,10 +64,7 @@ struct Level {
 impl Descent {
     fn enter(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<Self> {
         let (open, level) = enter(parent, name)?;
-        Ok(Self {
-            open,
-            levels: vec![level],
-        })
+        Ok(Self { open, levels: vec![level] })
     }
 
     /// Removes everything in the first level.
@@ -115,31 +101,16 @@ impl Descent {
         let Some(emptied) = self.levels.pop() else {
             return Ok(());
         };
-        if !self
-            .levels
-            .last()
-            .is_some_and(|level| level.stat.is_same_file(&stat))
-        {
-            return Err(io::Error::other(
-                "the directory was moved while it was removed",
-            ));
+        if !self.levels.last().is_some_and(|level| level.stat.is_same_file(&stat)) {
+            return Err(io::Error::other("the directory was moved while it was removed"));
         }
         self.open = up;
-        Ok(rustix::fs::unlinkat(
-            &self.open,
-            &emptied.name,
-            AtFlags::REMOVEDIR,
-        )?)
+        Ok(rustix::fs::unlinkat(&self.open, &emptied.name, AtFlags::REMOVEDIR)?)
     }
 
     /// The path of the open directory, for a message.
     fn position(&self, path: &Path) -> PathBuf {
-        self.levels
-            .iter()
-            .skip(1)
-            .fold(path.to_owned(), |path, level| {
-                child_path(&path, &level.name)
-            })
+        self.levels.iter().skip(1).fold(path.to_owned(), |path, level| child_path(&path, &level.name))
     }
 }
 
@@ -151,32 +122,18 @@ fn enter(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<(OwnedFd, Level)> {
         return Err(mounted());
     }
     let remaining = Names::read(&open)?;
-    Ok((
-        open,
-        Level {
-            name: name.to_vec(),
-            stat,
-            remaining,
-        },
-    ))
+    Ok((open, Level { name: name.to_vec(), stat, remaining }))
 }
 
 /// Asks the kernel, which also knows of directories of the same file system that are mounted here. Kernels without the
 /// question leave it to the comparison of device numbers.
 fn refuse_mount(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
-    match open_resolved(
-        parent,
-        name,
-        ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS,
-    ) {
+    match open_resolved(parent, name, ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS) {
         Err(Errno::XDEV) => Err(mounted()),
         _ => Ok(()),
     }
 }
 
 fn mounted() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::CrossesDevices,
-        "another file system is mounted here",
-    )
+    io::Error::new(io::ErrorKind::CrossesDevices, "another file system is mounted here")
 }

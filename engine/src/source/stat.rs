@@ -37,9 +37,7 @@ impl FileKind {
             FileType::Socket => Ok(Self::Socket),
             FileType::CharacterDevice => Ok(Self::CharDevice),
             FileType::BlockDevice => Ok(Self::BlockDevice),
-            FileType::Unknown => Err(io::Error::other(format!(
-                "unknown kind of file, mode {raw_mode:o}"
-            ))),
+            FileType::Unknown => Err(io::Error::other(format!("unknown kind of file, mode {raw_mode:o}"))),
         }
     }
 }
@@ -86,20 +84,13 @@ impl Stat {
 
     /// What change detection keeps of it.
     pub fn stamp(&self) -> Stamp {
-        Stamp {
-            inode: self.inode,
-            ctime: self.ctime,
-        }
+        Stamp { inode: self.inode, ctime: self.ctime }
     }
 }
 
 /// The entry `name` of `directory`, itself if it is a symlink.
 pub(super) fn stat_at(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<Stat> {
-    stat(
-        directory,
-        name,
-        AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT,
-    )
+    stat(directory, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT)
 }
 
 /// What is open.
@@ -129,10 +120,7 @@ fn stat(directory: BorrowedFd<'_>, name: &[u8], flags: AtFlags) -> io::Result<St
 }
 
 fn timestamp(time: &StatxTimestamp) -> Timestamp {
-    Timestamp {
-        seconds: time.tv_sec,
-        nanoseconds: time.tv_nsec,
-    }
+    Timestamp { seconds: time.tv_sec, nanoseconds: time.tv_nsec }
 }
 
 /// For kernels before 4.11 and sandboxes that do not know statx.
@@ -144,10 +132,8 @@ fn timestamp(time: &StatxTimestamp) -> Timestamp {
 fn older_stat(directory: BorrowedFd<'_>, name: &[u8], flags: AtFlags) -> io::Result<Stat> {
     let found = rustix::fs::statat(directory, name, flags)?;
     let strange = |_| io::Error::other("the kernel reports a number out of range");
-    let time = |seconds: i64, nanoseconds: u64| Timestamp {
-        seconds,
-        nanoseconds: u32::try_from(nanoseconds).unwrap_or(0),
-    };
+    let time =
+        |seconds: i64, nanoseconds: u64| Timestamp { seconds, nanoseconds: u32::try_from(nanoseconds).unwrap_or(0) };
     let raw_mode = u32::from(found.st_mode);
     Ok(Stat {
         kind: FileKind::of(raw_mode)?,
@@ -160,10 +146,7 @@ fn older_stat(directory: BorrowedFd<'_>, name: &[u8], flags: AtFlags) -> io::Res
         inode: found.st_ino.into(),
         device: found.st_dev.into(),
         links: u32::try_from(found.st_nlink).unwrap_or(u32::MAX),
-        special: (
-            rustix::fs::major(found.st_rdev.into()),
-            rustix::fs::minor(found.st_rdev.into()),
-        ),
+        special: (rustix::fs::major(found.st_rdev.into()), rustix::fs::minor(found.st_rdev.into())),
         blocks: u64::try_from(found.st_blocks).map_err(strange)?,
     })
 }

@@ -32,15 +32,10 @@ impl Target {
     /// Opens a path of the user, which may be a symlink to a directory. With `create`, what is missing of it is created.
     pub fn open(path: &Path, create: bool) -> Result<Self, FileError> {
         if create {
-            std::fs::create_dir_all(path)
-                .map_err(|error| FileError::new("create the directory", path, error))?;
+            std::fs::create_dir_all(path).map_err(|error| FileError::new("create the directory", path, error))?;
         }
-        let fd = open_at(
-            CWD,
-            path.as_os_str().as_encoded_bytes(),
-            DIRECTORY.difference(OFlags::NOFOLLOW),
-        )
-        .map_err(|error| FileError::new("open", path, error))?;
+        let fd = open_at(CWD, path.as_os_str().as_encoded_bytes(), DIRECTORY.difference(OFlags::NOFOLLOW))
+            .map_err(|error| FileError::new("open", path, error))?;
         let open = Arc::new(OpenDirectories::default());
         let root = Arc::new(TargetDir::new(fd, path.to_owned(), Arc::clone(&open)));
         Ok(Self { root, open })
@@ -73,8 +68,7 @@ impl Target {
 
     /// Makes everything that was written to the target's file system durable.
     pub fn sync_all(&self) -> Result<(), FileError> {
-        rustix::fs::syncfs(self.root.as_fd())
-            .map_err(|error| FileError::new("sync", self.root.path(), error))
+        rustix::fs::syncfs(self.root.as_fd()).map_err(|error| FileError::new("sync", self.root.path(), error))
     }
 }
 
@@ -137,13 +131,7 @@ impl OpenDirectories {
     pub(super) fn forget(&self) {
         let mut generations = self.lock();
         let epoch = generations.epoch.wrapping_add(1);
-        let dropped = mem::replace(
-            &mut *generations,
-            Generations {
-                epoch,
-                ..Generations::default()
-            },
-        );
+        let dropped = mem::replace(&mut *generations, Generations { epoch, ..Generations::default() });
         drop(generations);
         drop(dropped);
     }

@@ -95,9 +95,7 @@ impl TargetDir {
     /// Lets the owner work in an existing directory that is to be restored: adds read, write and search permission, and
     /// takes away the flags immutable and append-only. Its real attributes are applied when all in it is done.
     pub fn unlock_directory(&self, name: &[u8]) -> Result<(), FileError> {
-        self.with("unlock the directory", name, |directory| {
-            unlock_directory(directory, name).map(drop)
-        })
+        self.with("unlock the directory", name, |directory| unlock_directory(directory, name).map(drop))
     }
 
     /// Creates a private file; an error if there is anything of this name.
@@ -110,8 +108,7 @@ impl TargetDir {
     pub fn create_beside(&self, name: &[u8]) -> Result<(Vec<u8>, TargetFile), FileError> {
         self.with("create a temporary file for", name, |directory| {
             loop {
-                let random =
-                    getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
+                let random = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
                 let temporary = format!(".vault-{random:016x}.tmp").into_bytes();
                 match create_file(directory, &temporary) {
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -149,10 +146,7 @@ impl TargetDir {
             let fd = open_quietly(directory, name, flags)?;
             match stat_open(&fd)?.kind {
                 FileKind::File => Ok(fd),
-                _ => Err(io::Error::new(
-                    io::ErrorKind::InvalidInput,
-                    "not a regular file",
-                )),
+                _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
             }
         })?;
         Ok(TargetFile::new(fd, self.child_path(name)))
@@ -160,44 +154,25 @@ impl TargetDir {
 
     /// Creates a symbolic link.
     pub fn symlink(&self, target: &[u8], name: &[u8]) -> Result<(), FileError> {
-        self.with("create the symlink", name, |directory| {
-            Ok(rustix::fs::symlinkat(target, directory, name)?)
-        })
+        self.with("create the symlink", name, |directory| Ok(rustix::fs::symlinkat(target, directory, name)?))
     }
 
     /// Creates a private named pipe.
     pub fn fifo(&self, name: &[u8]) -> Result<(), FileError> {
-        self.with("create the fifo", name, |directory| {
-            Ok(mknodat(directory, name, FileType::Fifo, PRIVATE_FILE, 0)?)
-        })
+        self.with("create the fifo", name, |directory| Ok(mknodat(directory, name, FileType::Fifo, PRIVATE_FILE, 0)?))
     }
 
     /// Creates a private device; only root may.
-    pub fn device(
-        &self,
-        name: &[u8],
-        kind: FileKind,
-        major: u32,
-        minor: u32,
-    ) -> Result<(), FileError> {
+    pub fn device(&self, name: &[u8], kind: FileKind, major: u32, minor: u32) -> Result<(), FileError> {
         self.with("create the device", name, |directory| {
             let file_type = match kind {
                 FileKind::CharDevice => FileType::CharacterDevice,
                 FileKind::BlockDevice => FileType::BlockDevice,
                 _ => {
-                    return Err(io::Error::new(
-                        io::ErrorKind::InvalidInput,
-                        "not a kind of device",
-                    ));
+                    return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a kind of device"));
                 }
             };
-            Ok(mknodat(
-                directory,
-                name,
-                file_type,
-                PRIVATE_FILE,
-                makedev(major, minor),
-            )?)
+            Ok(mknodat(directory, name, file_type, PRIVATE_FILE, makedev(major, minor))?)
         })
     }
 
@@ -206,31 +181,17 @@ impl TargetDir {
     pub fn hard_link(&self, from: &Self, from_name: &[u8], name: &[u8]) -> Result<(), FileError> {
         self.with("create the hard link", name, |directory| {
             check_name(from_name)?;
-            if matches!(
-                stat_at(from.as_fd(), from_name)?.kind,
-                FileKind::Symlink | FileKind::Directory
-            ) {
-                let problem = format!(
-                    "{} is a symlink or directory",
-                    from.child_path(from_name).display()
-                );
+            if matches!(stat_at(from.as_fd(), from_name)?.kind, FileKind::Symlink | FileKind::Directory) {
+                let problem = format!("{} is a symlink or directory", from.child_path(from_name).display());
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
             }
-            Ok(rustix::fs::linkat(
-                from.as_fd(),
-                from_name,
-                directory,
-                name,
-                AtFlags::empty(),
-            )?)
+            Ok(rustix::fs::linkat(from.as_fd(), from_name, directory, name, AtFlags::empty())?)
         })
     }
 
     /// Removes an entry that is no directory. That there is none is fine.
     pub fn remove(&self, name: &[u8]) -> Result<(), FileError> {
-        self.with("remove", name, |directory| {
-            existing(remove_entry(directory, name)).map(drop)
-        })
+        self.with("remove", name, |directory| existing(remove_entry(directory, name)).map(drop))
     }
 
     /// Removes an entry with everything in it. Symlinks are removed, not followed; where another file system is mounted, it

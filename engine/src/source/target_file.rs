@@ -52,8 +52,7 @@ impl TargetFile {
 
     /// Writes all of the buffer.
     pub fn write_at(&self, buffer: &[u8], offset: u64) -> Result<(), FileError> {
-        self.write_full(buffer, offset)
-            .map_err(|error| self.error("write", error))
+        self.write_full(buffer, offset).map_err(|error| self.error("write", error))
     }
 
     fn write_full(&self, mut buffer: &[u8], mut offset: u64) -> io::Result<()> {
@@ -77,21 +76,14 @@ impl TargetFile {
     /// Makes a range allocated zeros, whatever it was. `among_holes` says whether the file has holes as well: then the
     /// zeros are really written, because a range that is only reserved counts as a hole for whoever looks for holes,
     /// and an archive of what was restored must be the same again. In a file without holes nobody looks.
-    pub fn allocate_zeros(
-        &self,
-        offset: u64,
-        length: u64,
-        among_holes: bool,
-    ) -> Result<(), FileError> {
+    pub fn allocate_zeros(&self, offset: u64, length: u64, among_holes: bool) -> Result<(), FileError> {
         if length == 0 || (!among_holes && self.reserve_zeros(offset, length)?) {
             return Ok(());
         }
         let end = offset.saturating_add(length);
         let mut position = offset;
         while position < end {
-            let count = usize::try_from(end - position)
-                .unwrap_or(usize::MAX)
-                .min(ZEROS.len());
+            let count = usize::try_from(end - position).unwrap_or(usize::MAX).min(ZEROS.len());
             self.write_at(ZEROS.get(..count).unwrap_or_default(), position)?;
             position += count as u64;
         }
@@ -100,9 +92,7 @@ impl TargetFile {
 
     /// Whether the file system can do it without writing.
     fn reserve_zeros(&self, offset: u64, length: u64) -> Result<bool, FileError> {
-        match retry_on_intr(|| {
-            rustix::fs::fallocate(&self.fd, FallocateFlags::ZERO_RANGE, offset, length)
-        }) {
+        match retry_on_intr(|| rustix::fs::fallocate(&self.fd, FallocateFlags::ZERO_RANGE, offset, length)) {
             Ok(()) => Ok(true),
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::PERM) => Ok(false),
             Err(error) => Err(self.error("allocate", error)),

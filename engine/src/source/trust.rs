@@ -69,9 +69,7 @@ impl FileSystemKind {
         let magic = rustix::fs::fstatfs(file)?.f_type as u32;
         Ok(match magic {
             // ext2, ext3 and ext4; xfs; btrfs; f2fs; zfs; bcachefs.
-            0xEF53 | 0x5846_5342 | 0x9123_683E | 0xF2F5_2010 | 0x2FC1_2FC1 | 0xCA45_1A4E => {
-                Self::Disk
-            }
+            0xEF53 | 0x5846_5342 | 0x9123_683E | 0xF2F5_2010 | 0x2FC1_2FC1 | 0xCA45_1A4E => Self::Disk,
             0x794C_7630 => Self::Layered,
             // tmpfs, ramfs.
             0x0102_1994 | 0x8584_58F6 => Self::Memory,
@@ -91,17 +89,13 @@ pub struct FileSystemTrust {
 impl FileSystemTrust {
     fn of(file: impl AsFd) -> io::Result<Self> {
         static SETTLED_AFTER: OnceLock<Option<i128>> = OnceLock::new();
-        Ok(Self {
-            kind: FileSystemKind::of(file)?,
-            settled: *SETTLED_AFTER.get_or_init(write_back_age),
-        })
+        Ok(Self { kind: FileSystemKind::of(file)?, settled: *SETTLED_AFTER.get_or_init(write_back_age) })
     }
 
     /// What may be believed of the file system that this file is on. Never remembered by its device number: a file on
     /// overlayfs may bear the number of the disk beneath.
     pub fn of_file(file: &SourceFile) -> Result<Self, FileError> {
-        Self::of(file.as_fd())
-            .map_err(|error| FileError::new("stat the file system of", file.path(), error))
+        Self::of(file.as_fd()).map_err(|error| FileError::new("stat the file system of", file.path(), error))
     }
 
     /// Which class it is.
@@ -120,16 +114,8 @@ impl FileSystemTrust {
     }
 
     /// Whether a later change of this file's content will show as another ctime. To be asked when it has been read.
-    pub fn believes_content(
-        &self,
-        before: &Stat,
-        reading_began: Timestamp,
-        file: &SourceFile,
-    ) -> bool {
-        let settled = || {
-            self.settled
-                .is_some_and(|settled| age(before, reading_began) > settled)
-        };
+    pub fn believes_content(&self, before: &Stat, reading_began: Timestamp, file: &SourceFile) -> bool {
+        let settled = || self.settled.is_some_and(|settled| age(before, reading_began) > settled);
         self.believes(before, reading_began)
             && match self.kind {
                 FileSystemKind::Disk => settled() || has_no_writer(file.as_fd()),
@@ -140,8 +126,7 @@ impl FileSystemTrust {
 }
 
 fn age(stat: &Stat, now: Timestamp) -> i128 {
-    let nanoseconds =
-        |time: Timestamp| i128::from(time.seconds) * SECOND + i128::from(time.nanoseconds);
+    let nanoseconds = |time: Timestamp| i128::from(time.seconds) * SECOND + i128::from(time.nanoseconds);
     nanoseconds(now) - nanoseconds(stat.ctime)
 }
 
@@ -151,10 +136,7 @@ fn write_back_age() -> Option<i128> {
         let text = std::fs::read_to_string(format!("/proc/sys/vm/{name}")).ok()?;
         Some(i128::from(text.trim().parse::<u32>().ok()?) * 10 * MILLISECOND)
     };
-    settled_after(
-        setting("dirty_expire_centisecs"),
-        setting("dirty_writeback_centisecs"),
-    )
+    settled_after(setting("dirty_expire_centisecs"), setting("dirty_writeback_centisecs"))
 }
 
 fn settled_after(expire: Option<i128>, interval: Option<i128>) -> Option<i128> {
@@ -177,31 +159,17 @@ impl FileSystems {
 
     /// What may be believed of the file system that this directory is on.
     pub fn of_directory(&self, directory: &SourceDir) -> Result<FileSystemTrust, FileError> {
-        self.find(directory.stat().device, || {
-            FileSystemTrust::of(directory.as_fd())
-        })
-        .map_err(|error| FileError::new("stat the file system of", directory.path(), error))
+        self.find(directory.stat().device, || FileSystemTrust::of(directory.as_fd()))
+            .map_err(|error| FileError::new("stat the file system of", directory.path(), error))
     }
 
-    fn find(
-        &self,
-        device: u64,
-        ask: impl FnOnce() -> io::Result<FileSystemTrust>,
-    ) -> io::Result<FileSystemTrust> {
-        let known = self
-            .0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&device)
-            .copied();
+    fn find(&self, device: u64, ask: impl FnOnce() -> io::Result<FileSystemTrust>) -> io::Result<FileSystemTrust> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&device).copied();
         if let Some(known) = known {
             return Ok(known);
         }
         let found = ask()?;
-        self.0
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(device, found);
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(device, found);
         Ok(found)
     }
 }
@@ -212,14 +180,8 @@ mod tests {
 
     #[test]
     fn settings_of_the_host_only_lengthen_the_wait() {
-        assert_eq!(
-            settled_after(Some(30 * SECOND), Some(5 * SECOND)),
-            Some(SETTLED)
-        );
-        assert_eq!(
-            settled_after(Some(100 * SECOND), Some(50 * SECOND)),
-            Some(450 * SECOND)
-        );
+        assert_eq!(settled_after(Some(30 * SECOND), Some(5 * SECOND)), Some(SETTLED));
+        assert_eq!(settled_after(Some(100 * SECOND), Some(50 * SECOND)), Some(450 * SECOND));
         assert_eq!(settled_after(None, None), Some(SETTLED));
         assert_eq!(settled_after(Some(30 * SECOND), Some(0)), None);
     }

@@ -43,18 +43,14 @@ impl Place<'_> {
     fn list_into(self, buffer: &mut [u8]) -> Result<usize, Errno> {
         match self {
             Self::Open(file) => rustix::fs::flistxattr(file, buffer),
-            Self::Entry(directory, name) => {
-                rustix::fs::llistxattr(Self::proc_path(directory, name), buffer)
-            }
+            Self::Entry(directory, name) => rustix::fs::llistxattr(Self::proc_path(directory, name), buffer),
         }
     }
 
     fn value_into(self, attribute: &[u8], buffer: &mut [u8]) -> Result<usize, Errno> {
         match self {
             Self::Open(file) => rustix::fs::fgetxattr(file, attribute, buffer),
-            Self::Entry(directory, name) => {
-                rustix::fs::lgetxattr(Self::proc_path(directory, name), attribute, buffer)
-            }
+            Self::Entry(directory, name) => rustix::fs::lgetxattr(Self::proc_path(directory, name), attribute, buffer),
         }
     }
 
@@ -71,9 +67,7 @@ impl Place<'_> {
     pub(super) fn remove(self, attribute: &[u8]) -> io::Result<()> {
         match match self {
             Self::Open(file) => rustix::fs::fremovexattr(file, attribute),
-            Self::Entry(directory, name) => {
-                rustix::fs::lremovexattr(Self::proc_path(directory, name), attribute)
-            }
+            Self::Entry(directory, name) => rustix::fs::lremovexattr(Self::proc_path(directory, name), attribute),
         } {
             Ok(()) | Err(Errno::NODATA) => Ok(()),
             Err(error) => Err(error.into()),
@@ -87,11 +81,8 @@ impl Place<'_> {
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(Vec::new()),
             Err(error) => return Err(error.into()),
         };
-        let mut names: Vec<Vec<u8>> = list
-            .split(|byte| *byte == 0)
-            .filter(|name| !name.is_empty())
-            .map(<[u8]>::to_vec)
-            .collect();
+        let mut names: Vec<Vec<u8>> =
+            list.split(|byte| *byte == 0).filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect();
         names.sort_unstable();
         names.dedup();
         Ok(names)
@@ -103,11 +94,7 @@ impl Place<'_> {
         let names = match self.names() {
             Ok(names) => names,
             Err(error) => {
-                list.problems.push(FileError::new(
-                    "list the extended attributes of",
-                    path(),
-                    error,
-                ));
+                list.problems.push(FileError::new("list the extended attributes of", path(), error));
                 return list;
             }
         };
@@ -116,9 +103,7 @@ impl Place<'_> {
                 Ok(value) => list.xattrs.push(Xattr { name, value }),
                 // Removed since the listing, or listed by a file system that has no value for it.
                 Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
-                Err(error) => list
-                    .problems
-                    .push(unreadable(&name, &path(), &error.into())),
+                Err(error) => list.problems.push(unreadable(&name, &path(), &error.into())),
             }
         }
         list

@@ -77,7 +77,13 @@ pub struct CheckReport {
 }
 
 impl CheckReport {
-    fn finding(&mut self, severity: Severity, file: impl Into<String>, object: Option<ObjectId>, message: impl Into<String>) {
+    fn finding(
+        &mut self,
+        severity: Severity,
+        file: impl Into<String>,
+        object: Option<ObjectId>,
+        message: impl Into<String>,
+    ) {
         self.findings.push(Finding { severity, file: file.into(), object, message: message.into(), harms: Vec::new() });
     }
 
@@ -140,7 +146,12 @@ fn small_files(repository: &Repository, report: &mut CheckReport) -> Result<()> 
                 }
             };
             if blake3::hash(&bytes) != *id.as_bytes() {
-                report.finding(Severity::Error, key.to_string(), None, "its bytes are not those that its name says; no archive is harmed");
+                report.finding(
+                    Severity::Error,
+                    key.to_string(),
+                    None,
+                    "its bytes are not those that its name says; no archive is harmed",
+                );
             } else if let Some(Err(error)) = class.map(|class| open_file(repository.ring(), class, &bytes)) {
                 report.finding(Severity::Error, key.to_string(), None, format!("{error}; no archive is harmed"));
             }
@@ -164,7 +175,12 @@ fn readable_archives(repository: &Repository, report: &mut CheckReport) -> Resul
             Ok(Some(mark)) if Mark::Ok.verify(id, &mark).is_ok() => {}
             Ok(None) => continue,
             Ok(Some(_)) => {
-                report.finding(Severity::Error, key.to_string(), None, "the mark is damaged; it says nothing that its name does not: the archive is walked");
+                report.finding(
+                    Severity::Error,
+                    key.to_string(),
+                    None,
+                    "the mark is damaged; it says nothing that its name does not: the archive is walked",
+                );
                 harm_last(report, id);
             }
             Err(error) => {
@@ -177,7 +193,12 @@ fn readable_archives(repository: &Repository, report: &mut CheckReport) -> Resul
             Ok(None) => {}
             Err(Error::Interrupted) => return Err(Error::Interrupted),
             Err(error) => {
-                report.finding(Severity::Error, Key::archive(id).to_string(), None, format!("the archive cannot be opened: {error}"));
+                report.finding(
+                    Severity::Error,
+                    Key::archive(id).to_string(),
+                    None,
+                    format!("the archive cannot be opened: {error}"),
+                );
                 harm_last(report, id);
             }
         }
@@ -194,7 +215,11 @@ fn harm_last(report: &mut CheckReport, id: ArchiveId) {
 }
 
 /// Every pack that a readable segment names.
-fn indexed_packs(repository: &Repository, look: &Look, report: &mut CheckReport) -> Result<HashMap<PackId, IndexedPack>> {
+fn indexed_packs(
+    repository: &Repository,
+    look: &Look,
+    report: &mut CheckReport,
+) -> Result<HashMap<PackId, IndexedPack>> {
     let mut packs: HashMap<PackId, IndexedPack> = HashMap::new();
     let mut segments: Vec<_> = look.segments.iter().copied().collect();
     segments.sort_unstable();
@@ -223,7 +248,9 @@ fn note_pack(pack: IndexedPack, packs: &mut HashMap<PackId, IndexedPack>, report
         return;
     }
     match packs.get(&pack.id) {
-        Some(other) if *other != pack => report.finding(Severity::Error, key, None, "two index segments say different things of it"),
+        Some(other) if *other != pack => {
+            report.finding(Severity::Error, key, None, "two index segments say different things of it")
+        }
         Some(_) => {}
         None => drop(packs.insert(pack.id, pack)),
     }
@@ -238,7 +265,12 @@ fn missing_pack(pack: &IndexedPack, look: &Look, report: &mut CheckReport, lost:
         None => "the pack is missing".to_owned(),
     };
     let key = Key::pack(pack.id).to_string();
-    report.finding(Severity::Error, key, None, format!("{message}; the next create stores again what it finds in its source"));
+    report.finding(
+        Severity::Error,
+        key,
+        None,
+        format!("{message}; the next create stores again what it finds in its source"),
+    );
     let number = report.findings.len() - 1;
     for entry in pack.blocks().unwrap_or_default().into_iter().flat_map(|block| block.entries) {
         lost.insert(entry.id, number);

@@ -36,7 +36,8 @@ pub(super) fn read(
     report: &mut CheckReport,
     lost: &mut Lost,
 ) -> Result<()> {
-    let mut whole: Vec<&IndexedPack> = packs.values().filter(|pack| look.packs.get(&pack.id) == Some(&pack.size)).collect();
+    let mut whole: Vec<&IndexedPack> =
+        packs.values().filter(|pack| look.packs.get(&pack.id) == Some(&pack.size)).collect();
     whole.sort_unstable_by_key(|pack| pack.id);
     if let Some(counters) = monitor.counters() {
         counters.total_bytes.store(whole.iter().map(|pack| pack.size).sum(), Ordering::Relaxed);
@@ -50,7 +51,8 @@ pub(super) fn read(
             if monitor.cancelled() {
                 return Err(Error::Interrupted);
             }
-            let result = PackCheck { repository, pack, key: Key::pack(pack.id), result: PackResult::default() }.run()?;
+            let result =
+                PackCheck { repository, pack, key: Key::pack(pack.id), result: PackResult::default() }.run()?;
             bytes.fetch_add(pack.size, Ordering::Relaxed);
             if let Some(counters) = monitor.counters() {
                 Counters::add(&counters.bytes, pack.size);
@@ -79,7 +81,8 @@ struct PackCheck<'a> {
 
 impl PackCheck<'_> {
     fn find(&mut self, message: String, ids: Vec<ObjectId>) {
-        let finding = Finding { severity: Severity::Error, file: self.key.to_string(), object: None, message, harms: Vec::new() };
+        let finding =
+            Finding { severity: Severity::Error, file: self.key.to_string(), object: None, message, harms: Vec::new() };
         self.result.findings.push((finding, ids));
     }
 
@@ -142,7 +145,10 @@ impl PackCheck<'_> {
             }
         }
         if !named && self.result.findings.is_empty() {
-            self.find("its bytes are not those that its name says, yet every block is whole: padding is damaged".to_owned(), Vec::new());
+            self.find(
+                "its bytes are not those that its name says, yet every block is whole: padding is damaged".to_owned(),
+                Vec::new(),
+            );
         }
         Ok(())
     }
@@ -152,8 +158,13 @@ impl PackCheck<'_> {
         let ids = |entries: &[Entry]| entries.iter().map(|entry| entry.id).collect();
         match open_block(self.repository.ring(), cipher, purpose, sealed) {
             Ok(open) if open.entries == block.entries => self.result.objects += open.entries.len() as u64,
-            Ok(_) => self.find(format!("the block at offset {} holds other objects than the index says", block.offset), ids(&block.entries)),
-            Err(error) => self.find(format!("the block at offset {} is damaged: {error}", block.offset), ids(&block.entries)),
+            Ok(_) => self.find(
+                format!("the block at offset {} holds other objects than the index says", block.offset),
+                ids(&block.entries),
+            ),
+            Err(error) => {
+                self.find(format!("the block at offset {} is damaged: {error}", block.offset), ids(&block.entries))
+            }
         }
     }
 
@@ -166,6 +177,10 @@ impl PackCheck<'_> {
             return Err("the tail names another place for the trailer".to_owned());
         }
         let trailer = open_trailer(cipher, front).map_err(|error| format!("the trailer is damaged: {error}"))?;
-        if trailer == self.pack.trailer { Ok(()) } else { Err("the trailer says other things than the index".to_owned()) }
+        if trailer == self.pack.trailer {
+            Ok(())
+        } else {
+            Err("the trailer says other things than the index".to_owned())
+        }
     }
 }

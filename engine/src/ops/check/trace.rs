@@ -31,9 +31,22 @@ struct Trace<'a> {
 }
 
 /// Walks every archive; equal subtrees that are sound are walked once.
-pub(super) fn archives(reader: &Reader<'_>, archives: &[Archive], monitor: &dyn Monitor, report: &mut CheckReport, lost: &Lost) -> Result<()> {
-    let mut trace =
-        Trace { reader, report, lost, sound: Seen::new(), absent: HashMap::new(), archive: ArchiveId::zero(), harmed: false };
+pub(super) fn archives(
+    reader: &Reader<'_>,
+    archives: &[Archive],
+    monitor: &dyn Monitor,
+    report: &mut CheckReport,
+    lost: &Lost,
+) -> Result<()> {
+    let mut trace = Trace {
+        reader,
+        report,
+        lost,
+        sound: Seen::new(),
+        absent: HashMap::new(),
+        archive: ArchiveId::zero(),
+        harmed: false,
+    };
     for archive in archives {
         if monitor.cancelled() {
             return Err(Error::Interrupted);
@@ -120,7 +133,9 @@ impl Trace<'_> {
             NodeKind::File { content: Content::Chunk(id), .. } => {
                 self.object(Purpose::Data, id, path);
             }
-            NodeKind::File { content: Content::List(id), size, .. } if !self.sound.contains(&id) => self.list(id, size, path)?,
+            NodeKind::File { content: Content::List(id), size, .. } if !self.sound.contains(&id) => {
+                self.list(id, size, path)?
+            }
             _ => {}
         }
         Ok(())
@@ -147,7 +162,10 @@ impl Trace<'_> {
             Err(Error::Interrupted) => return Err(Error::Interrupted),
             Err(_) if self.harmed => {}
             problem => {
-                let message = problem.err().map_or_else(|| format!("the content list covers {covered} bytes, the file has {size}"), |error| error.to_string());
+                let message = problem.err().map_or_else(
+                    || format!("the content list covers {covered} bytes, the file has {size}"),
+                    |error| error.to_string(),
+                );
                 self.report.finding(Severity::Error, "packs/", Some(root), message);
                 let number = self.report.findings.len() - 1;
                 self.harm(number, path);
@@ -170,7 +188,8 @@ impl Trace<'_> {
                     Purpose::Data => "content",
                     Purpose::Meta => "metadata",
                 };
-                let message = format!("{what} that no pack holds; a create that finds the file in its source stores it again");
+                let message =
+                    format!("{what} that no pack holds; a create that finds the file in its source stores it again");
                 self.report.finding(Severity::Error, "index/", Some(id), message);
                 let number = self.report.findings.len() - 1;
                 self.absent.insert(id, number);

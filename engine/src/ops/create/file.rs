@@ -92,8 +92,14 @@ impl Job {
     fn unreadable(self, run: &Run<'_>, error: &FileError) -> Result<()> {
         run.warn(&self.path, &error.chain());
         let attributes = run.attributes_without_opening(&self.directory, &self.source_name, &self.path, &self.stat);
-        let kind = NodeKind::File { size: self.stat.size, chunking: Chunking::None, content: Content::Missing, link: self.link };
-        let entry = Entry { node: node(self.name.clone(), attributes, kind, true), xattrs: None, stamp: None, stamps: None };
+        let kind = NodeKind::File {
+            size: self.stat.size,
+            chunking: Chunking::None,
+            content: Content::Missing,
+            link: self.link,
+        };
+        let entry =
+            Entry { node: node(self.name.clone(), attributes, kind, true), xattrs: None, stamp: None, stamps: None };
         finish(run, &self, entry, 'E')
     }
 }
@@ -334,7 +340,11 @@ impl Reading {
     }
 
     fn release(reading: &Arc<Self>, run: &Run<'_>) -> Result<()> {
-        if reading.waiting.fetch_sub(1, Ordering::AcqRel) == 1 && !run.stopped() { reading.complete(run) } else { Ok(()) }
+        if reading.waiting.fetch_sub(1, Ordering::AcqRel) == 1 && !run.stopped() {
+            reading.complete(run)
+        } else {
+            Ok(())
+        }
     }
 
     /// The last span is done: what became of the file while it was read?
@@ -378,7 +388,9 @@ impl Reading {
         match self.file.stat() {
             Ok(after) if after.size < before.size || size < before.size => Some("became shorter while it was read"),
             Ok(after) if after.size > before.size => Some("grew while it was read"),
-            Ok(after) if (after.mtime, after.ctime) != (before.mtime, before.ctime) => Some("changed while it was read"),
+            Ok(after) if (after.mtime, after.ctime) != (before.mtime, before.ctime) => {
+                Some("changed while it was read")
+            }
             Ok(_) => None,
             Err(_) => Some("could not be examined again after it was read"),
         }

@@ -19,7 +19,13 @@ const WINDOW_BYTES: usize = 8 << 20;
 ///
 /// # Errors
 /// The stream failed: half a dump that looks like a whole one must not be kept, so the whole run ends.
-pub(super) fn archive(run: &Run<'_>, mut input: Box<dyn Read + Send>, name: Vec<u8>, path: &[u8], place: Place) -> Result<()> {
+pub(super) fn archive(
+    run: &Run<'_>,
+    mut input: Box<dyn Read + Send>,
+    name: Vec<u8>,
+    path: &[u8],
+    place: Place,
+) -> Result<()> {
     let chunking = match run.options.chunker {
         crate::chunker::ChunkerRequest::Fixed(log2) => Chunking::Fixed(log2),
         crate::chunker::ChunkerRequest::ContentDefined(Some(log2)) => Chunking::ContentDefined(log2),

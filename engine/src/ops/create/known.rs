@@ -66,7 +66,8 @@ pub(super) fn remember(repository: &Repository, id: ArchiveId, packs: &[(PackId,
 fn forget_old(folder: &std::path::Path) {
     const KEPT: usize = 512;
     let Ok(entries) = fs::read_dir(folder) else { return };
-    let mut files: Vec<_> = entries.flatten().filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()))).collect();
+    let mut files: Vec<_> =
+        entries.flatten().filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()))).collect();
     if files.len() > KEPT {
         files.sort_unstable();
         for (_, path) in files.iter().take(files.len() - KEPT) {

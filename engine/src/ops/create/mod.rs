@@ -127,8 +127,10 @@ pub struct Created {
     pub archive: Option<Archive>,
     /// What it holds and what it cost.
     pub statistics: Statistics,
+    /// Id of the tree of the root: equal for equal content, whoever archived it. Zeros on a dry run.
+    pub root_tree: ObjectId,
     /// Files that were taken over without being read.
-    pub unchanged: u64,
+    pub unchanged_files: u64,
     /// How long it took.
     pub duration: Duration,
 }
@@ -137,7 +139,12 @@ pub struct Created {
 ///
 /// # Errors
 /// Nothing of the source could be read, or the repository failed. What is wrong with single files is a warning in the archive.
-pub fn create(repository: &Repository, options: &CreateOptions, input: Option<Input>, monitor: &dyn Monitor) -> Result<Created> {
+pub fn create(
+    repository: &Repository,
+    options: &CreateOptions,
+    input: Option<Input>,
+    monitor: &dyn Monitor,
+) -> Result<Created> {
     let watch = Stopwatch::start();
     let paths = PathTree::new(&options.paths, options.input_name.as_deref())?;
     if options.dry_run {
@@ -148,16 +155,24 @@ pub fn create(repository: &Repository, options: &CreateOptions, input: Option<In
     let pool = pool.map_err(|error| Error::Internal(format!("cannot start {threads} threads: {error}")))?;
     let mut input = input;
     for round in 0..ROUNDS {
-        let attempt = Attempt { repository, options, monitor, paths: &paths, pool: &pool, threads, start: clock::now(), watch };
+        let attempt =
+            Attempt { repository, options, monitor, paths: &paths, pool: &pool, threads, start: clock::now(), watch };
         if let Some(created) = attempt.make(input.take())? {
             return Ok(created);
         }
         if options.input_name.is_some() {
-            return Err(Error::NoSource("stored objects were lost while standard input was read, which cannot be read again; run it once more".to_owned()));
+            return Err(Error::NoSource(
+                "stored objects were lost while standard input was read, which cannot be read again; run it once more"
+                    .to_owned(),
+            ));
         }
-        monitor.note(&format!("stored objects were lost during the run; reading their files again (round {})", round + 2));
+        monitor
+            .note(&format!("stored objects were lost during the run; reading their files again (round {})", round + 2));
     }
-    Err(Error::Damaged { file: "packs/".to_owned(), problem: format!("objects were lost {ROUNDS} times while they were written") })
+    Err(Error::Damaged {
+        file: "packs/".to_owned(),
+        problem: format!("objects were lost {ROUNDS} times while they were written"),
+    })
 }
 
 /// One try.
@@ -197,15 +212,23 @@ impl Attempt<'_> {
         references.packs.extend(inherited.filter(|_| whole).into_iter().flatten());
         references.packs.sort_unstable();
         references.packs.dedup();
-        let statistics = Statistics { stored_bytes: packer.stored_bytes(), new_bytes: packer.new_bytes(), ..outcome.statistics };
+        let statistics =
+            Statistics { stored_bytes: packer.stored_bytes(), new_bytes: packer.new_bytes(), ..outcome.statistics };
         let manifest = self.manifest(&history, outcome.root, statistics, outcome.warnings, segments);
         match self.repository.commit(&manifest, &references, &each_object)? {
             Commit::Again => Ok(None),
             Commit::Done { id, packs } => {
                 known::remember(self.repository, id, &packs);
+                let root_tree = manifest.root_tree();
                 let archive = Archive { id, manifest };
                 let duration = self.watch.elapsed();
-                Ok(Some(Created { archive: Some(archive), statistics, unchanged: outcome.unchanged, duration }))
+                Ok(Some(Created {
+                    archive: Some(archive),
+                    statistics,
+                    root_tree,
+                    unchanged_files: outcome.unchanged,
+                    duration,
+                }))
             }
         }
     }
@@ -220,7 +243,8 @@ impl Attempt<'_> {
             })
         };
         let walked = std::thread::scope(|threads| {
-            let thread = std::thread::Builder::new().name("walk".to_owned()).stack_size(WALK_STACK).spawn_scoped(threads, walk);
+            let thread =
+                std::thread::Builder::new().name("walk".to_owned()).stack_size(WALK_STACK).spawn_scoped(threads, walk);
             let thread = thread.map_err(|error| Error::Internal(format!("cannot start a thread: {error}")))?;
             thread.join().map_err(|_| Error::Internal("the walk panicked".to_owned()))
         })?;
@@ -230,7 +254,14 @@ impl Attempt<'_> {
         }
     }
 
-    fn manifest(&self, history: &History, root: Entry, statistics: Statistics, warnings: ObjectId, segments: Vec<FileId>) -> Manifest {
+    fn manifest(
+        &self,
+        history: &History,
+        root: Entry,
+        statistics: Statistics,
+        warnings: ObjectId,
+        segments: Vec<FileId>,
+    ) -> Manifest {
         let options = self.options;
         Manifest {
             root: root.node,
@@ -274,7 +305,13 @@ impl Outcome {
         root.stamps = Some(tree.stamps);
         let warnings = run.warnings();
         let warnings = if warnings.is_empty() { ObjectId::zero() } else { run.put_meta(&encode_warnings(&warnings))? };
-        Ok(Self { root, statistics: run.statistics(), unchanged: run.unchanged(), warnings, found: run.found.snapshot() })
+        Ok(Self {
+            root,
+            statistics: run.statistics(),
+            unchanged: run.unchanged(),
+            warnings,
+            found: run.found.snapshot(),
+        })
     }
 }
 

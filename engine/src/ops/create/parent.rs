@@ -63,13 +63,19 @@ impl ParentDirectory {
         };
         match (tree, stamps.map(|stamps| stamps.body)) {
             (Tree::Leaf(nodes), Some(StampBody::Leaf(stamps))) if stamps.len() == nodes.len() => {
-                self.leaf = nodes.into_iter().zip(stamps).map(|((node, xattrs), stamp)| Before { node, xattrs, stamp }).collect();
+                self.leaf = nodes
+                    .into_iter()
+                    .zip(stamps)
+                    .map(|((node, xattrs), stamp)| Before { node, xattrs, stamp })
+                    .collect();
             }
             (Tree::Leaf(nodes), _) => {
                 let none = NodeStamp { stamp: None, directory: None };
                 self.leaf = nodes.into_iter().map(|(node, xattrs)| Before { node, xattrs, stamp: none }).collect();
             }
-            (Tree::Branch { parts, .. }, Some(StampBody::Branch { parts: stamps, .. })) if stamps.len() == parts.len() => {
+            (Tree::Branch { parts, .. }, Some(StampBody::Branch { parts: stamps, .. }))
+                if stamps.len() == parts.len() =>
+            {
                 self.ahead.extend(parts.into_iter().zip(stamps).rev().map(|(part, stamps)| (part.id, Some(stamps))));
             }
             (Tree::Branch { parts, .. }, _) => {

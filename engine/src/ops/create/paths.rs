@@ -47,7 +47,12 @@ impl PathTree {
     }
 
     fn insert(&mut self, names: &[Vec<u8>], path: &Path, source: PathSource) -> Result<()> {
-        let clash = || Error::Usage(format!("two PATHs store the same name: {} is given twice or lies inside another PATH", path.display()));
+        let clash = || {
+            Error::Usage(format!(
+                "two PATHs store the same name: {} is given twice or lies inside another PATH",
+                path.display()
+            ))
+        };
         if self.source.is_some() {
             return Err(clash());
         }

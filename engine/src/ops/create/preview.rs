@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::clock::Stopwatch;
 use crate::error::{Error, Result};
 use crate::format::manifest::Statistics;
+use crate::id::ObjectId;
 use crate::ops::create::paths::{PathSource, PathTree};
 use crate::ops::create::walk::{is_tagged, open_argument};
 use crate::ops::create::{CreateOptions, Created};
@@ -30,7 +31,13 @@ pub(super) fn preview(
     if preview.found == 0 {
         return Err(Error::NoSource("none of the PATHs can be read".to_owned()));
     }
-    Ok(Created { archive: None, statistics: preview.statistics, unchanged: 0, duration: watch.elapsed() })
+    Ok(Created {
+        archive: None,
+        statistics: preview.statistics,
+        root_tree: ObjectId::zero(),
+        unchanged_files: 0,
+        duration: watch.elapsed(),
+    })
 }
 
 impl Preview<'_> {
@@ -83,7 +90,8 @@ impl Preview<'_> {
                 }
                 _ => self.statistics.files += 1,
             }
-            let enters = stat.kind == FileKind::Directory && !(self.options.one_file_system && stat.device != self.device);
+            let enters =
+                stat.kind == FileKind::Directory && !(self.options.one_file_system && stat.device != self.device);
             if !enters {
                 self.monitor.entry('+', &path);
                 continue;
@@ -103,7 +111,12 @@ impl Preview<'_> {
         Ok(())
     }
 
-    fn children(&mut self, directory: &Arc<SourceDir>, path: &[u8], ahead: &mut Vec<(Arc<SourceDir>, Vec<u8>, Stat, Vec<u8>)>) {
+    fn children(
+        &mut self,
+        directory: &Arc<SourceDir>,
+        path: &[u8],
+        ahead: &mut Vec<(Arc<SourceDir>, Vec<u8>, Stat, Vec<u8>)>,
+    ) {
         let before = ahead.len();
         match directory.names() {
             Ok(names) => {

@@ -146,7 +146,13 @@ impl<'a> Run<'a> {
     }
 
     /// Attributes of what is not opened: links, special files, and what may not be read.
-    pub(super) fn attributes_without_opening(&self, directory: &SourceDir, name: &[u8], path: &[u8], stat: &Stat) -> Attributes {
+    pub(super) fn attributes_without_opening(
+        &self,
+        directory: &SourceDir,
+        name: &[u8],
+        path: &[u8],
+        stat: &Stat,
+    ) -> Attributes {
         let xattrs = self.readable(path, directory.child_xattrs(name));
         Attributes { xattrs, ..self.attributes(stat) }
     }

@@ -11,12 +11,12 @@ use rayon::Scope;
 use crate::error::{Error, FileError, Result};
 use crate::id::ObjectId;
 use crate::meta::{Attributes, Content, LinkId, Node, NodeKind, Owner, Timestamp};
-use crate::ops::create::{CreateOptions, FilesCache, Input};
 use crate::ops::create::assembly::{DirectoryWriter, Entry, Place, store_long_xattrs};
 use crate::ops::create::file::{Job, node};
 use crate::ops::create::parent::{Before, ParentDirectory};
 use crate::ops::create::paths::{PathSource, PathTree};
 use crate::ops::create::run::{Link, Run};
+use crate::ops::create::{CreateOptions, FilesCache, Input};
 use crate::source::{FileKind, SourceDir, Stat};
 
 /// A batch goes to a worker when it holds so many bytes …
@@ -85,7 +85,12 @@ impl<'s, 'w> Walk<'s, 'w> {
     }
 
     /// Walks all PATHs. The root's attributes are returned, its tree comes when the workers are done.
-    pub(super) fn root(&mut self, tree: &PathTree, parent: Option<(ObjectId, Option<ObjectId>)>, input: Option<Input>) -> Result<Entry> {
+    pub(super) fn root(
+        &mut self,
+        tree: &PathTree,
+        parent: Option<(ObjectId, Option<ObjectId>)>,
+        input: Option<Input>,
+    ) -> Result<Entry> {
         let parent = parent.map_or_else(ParentDirectory::unknown, |(tree, stamps)| ParentDirectory::new(tree, stamps));
         let mut input = input;
         let entry = match &tree.source {
@@ -124,7 +129,13 @@ impl<'s, 'w> Walk<'s, 'w> {
     }
 
     /// A directory that only exists because PATHs lie below it.
-    fn implied(&mut self, mut writer: DirectoryWriter, tree: &PathTree, mut parent: ParentDirectory, input: &mut Option<Input>) -> Result<()> {
+    fn implied(
+        &mut self,
+        mut writer: DirectoryWriter,
+        tree: &PathTree,
+        mut parent: ParentDirectory,
+        input: &mut Option<Input>,
+    ) -> Result<()> {
         for (name, child) in &tree.children {
             let before = parent.find(&self.run.reader, name)?;
             let length = self.push(name);
@@ -153,7 +164,13 @@ impl<'s, 'w> Walk<'s, 'w> {
     }
 
     /// A PATH argument: any kind of file.
-    fn argument_path(&mut self, writer: &mut DirectoryWriter, path: &Path, name: &[u8], before: Option<Before>) -> Result<()> {
+    fn argument_path(
+        &mut self,
+        writer: &mut DirectoryWriter,
+        path: &Path,
+        name: &[u8],
+        before: Option<Before>,
+    ) -> Result<()> {
         let (parent, own_name, stat) = match open_argument(path) {
             Ok(found) => found,
             Err(error) => {
@@ -169,7 +186,12 @@ impl<'s, 'w> Walk<'s, 'w> {
     }
 
     /// Everything in a directory.
-    fn directory(&mut self, directory: Arc<SourceDir>, mut writer: DirectoryWriter, mut parent: ParentDirectory) -> Result<()> {
+    fn directory(
+        &mut self,
+        directory: Arc<SourceDir>,
+        mut writer: DirectoryWriter,
+        mut parent: ParentDirectory,
+    ) -> Result<()> {
         self.batch_directories += 1;
         match directory.names() {
             Ok(names) => {
@@ -187,7 +209,13 @@ impl<'s, 'w> Walk<'s, 'w> {
         writer.finish(self.run)
     }
 
-    fn named(&mut self, directory: &Arc<SourceDir>, name: &[u8], writer: &mut DirectoryWriter, parent: &mut ParentDirectory) -> Result<()> {
+    fn named(
+        &mut self,
+        directory: &Arc<SourceDir>,
+        name: &[u8],
+        writer: &mut DirectoryWriter,
+        parent: &mut ParentDirectory,
+    ) -> Result<()> {
         if self.run.options.excludes.excludes(&self.path) {
             self.run.monitor.entry('-', &self.path);
             return Ok(());
@@ -208,7 +236,15 @@ impl<'s, 'w> Walk<'s, 'w> {
     }
 
     /// One entry, found as `source_name` in `directory`, stored as `name`.
-    fn entry(&mut self, directory: &Arc<SourceDir>, source_name: &[u8], name: &[u8], stat: Stat, before: Option<Before>, writer: &mut DirectoryWriter) -> Result<()> {
+    fn entry(
+        &mut self,
+        directory: &Arc<SourceDir>,
+        source_name: &[u8],
+        name: &[u8],
+        stat: Stat,
+        before: Option<Before>,
+        writer: &mut DirectoryWriter,
+    ) -> Result<()> {
         match stat.kind {
             FileKind::Socket => {
                 self.run.monitor.note(&format!("{}: a socket, skipped", String::from_utf8_lossy(&self.path)));
@@ -222,7 +258,15 @@ impl<'s, 'w> Walk<'s, 'w> {
         }
     }
 
-    fn subdirectory(&mut self, above: &Arc<SourceDir>, source_name: &[u8], name: &[u8], stat: &Stat, before: Option<Before>, writer: &mut DirectoryWriter) -> Result<()> {
+    fn subdirectory(
+        &mut self,
+        above: &Arc<SourceDir>,
+        source_name: &[u8],
+        name: &[u8],
+        stat: &Stat,
+        before: Option<Before>,
+        writer: &mut DirectoryWriter,
+    ) -> Result<()> {
         let crossing = self.run.options.one_file_system && stat.device != self.device;
         let opened = above.open_child(source_name);
         if let (Ok(directory), false) = (&opened, crossing) {
@@ -233,9 +277,13 @@ impl<'s, 'w> Walk<'s, 'w> {
         }
         let place = writer.reserve(self.run, name)?;
         let trusted = self.run.believes(above, stat);
-        let same = before.as_ref().filter(|before| same_status(before, stat) && matches!(before.node.kind, NodeKind::Directory { .. }));
+        let same = before
+            .as_ref()
+            .filter(|before| same_status(before, stat) && matches!(before.node.kind, NodeKind::Directory { .. }));
         let inherited = match same {
-            Some(before) if self.run.inherits(&before.node, before.xattrs)? => Some((before.node.attributes.clone(), before.xattrs)),
+            Some(before) if self.run.inherits(&before.node, before.xattrs)? => {
+                Some((before.node.attributes.clone(), before.xattrs))
+            }
             _ => None,
         };
         let (mut attributes, xattrs) = match (&opened, inherited) {
@@ -275,7 +323,15 @@ impl<'s, 'w> Walk<'s, 'w> {
         attributes
     }
 
-    fn file(&mut self, directory: &Arc<SourceDir>, source_name: &[u8], name: &[u8], stat: Stat, before: Option<Before>, writer: &mut DirectoryWriter) -> Result<()> {
+    fn file(
+        &mut self,
+        directory: &Arc<SourceDir>,
+        source_name: &[u8],
+        name: &[u8],
+        stat: Stat,
+        before: Option<Before>,
+        writer: &mut DirectoryWriter,
+    ) -> Result<()> {
         let place = writer.reserve(self.run, name)?;
         let link = (stat.links > 1).then(|| self.link_id());
         let link = match link {
@@ -291,17 +347,37 @@ impl<'s, 'w> Walk<'s, 'w> {
             if let NodeKind::File { chunking, size, .. } = before.node.kind {
                 previous = Some((chunking, size));
                 status = 'M';
-                if unchanged(self.run.options.files_cache, &before, &stat) && self.run.inherits(&before.node, before.xattrs)? {
+                if unchanged(self.run.options.files_cache, &before, &stat)
+                    && self.run.inherits(&before.node, before.xattrs)?
+                {
                     return self.take_over(directory, source_name, &stat, before, link, place);
                 }
             }
         }
-        let job = Job { directory: Arc::clone(directory), name: name.to_vec(), source_name: source_name.to_vec(), path: self.path.clone(), stat, place, previous, status, link };
+        let job = Job {
+            directory: Arc::clone(directory),
+            name: name.to_vec(),
+            source_name: source_name.to_vec(),
+            path: self.path.clone(),
+            stat,
+            place,
+            previous,
+            status,
+            link,
+        };
         self.push_job(job)
     }
 
     /// A file that has not changed: its content is the parent's, and its attributes too unless its status changed.
-    fn take_over(&mut self, directory: &Arc<SourceDir>, source_name: &[u8], stat: &Stat, before: Before, link: Option<LinkId>, place: Place) -> Result<()> {
+    fn take_over(
+        &mut self,
+        directory: &Arc<SourceDir>,
+        source_name: &[u8],
+        stat: &Stat,
+        before: Before,
+        link: Option<LinkId>,
+        place: Place,
+    ) -> Result<()> {
         let same = same_status(&before, stat);
         let mut node = before.node;
         let mut xattrs = before.xattrs;
@@ -355,7 +431,15 @@ impl<'s, 'w> Walk<'s, 'w> {
         Ok(None)
     }
 
-    fn special(&mut self, directory: &Arc<SourceDir>, source_name: &[u8], name: &[u8], stat: &Stat, before: Option<Before>, writer: &mut DirectoryWriter) -> Result<()> {
+    fn special(
+        &mut self,
+        directory: &Arc<SourceDir>,
+        source_name: &[u8],
+        name: &[u8],
+        stat: &Stat,
+        before: Option<Before>,
+        writer: &mut DirectoryWriter,
+    ) -> Result<()> {
         let stamp = self.run.believes(directory, stat).then_some(stat.stamp());
         if let Some(before) = before {
             let same_kind = special_kind(stat).is_some_and(|kind| kind == before.node.kind)
@@ -401,7 +485,9 @@ impl<'s, 'w> Walk<'s, 'w> {
     fn push_job(&mut self, job: Job) -> Result<()> {
         self.batch_bytes += job.stat.size.max(4096);
         self.batch.push(job);
-        let full = self.batch_bytes >= BATCH_BYTES || self.batch.len() >= BATCH_FILES || self.batch_directories >= BATCH_DIRECTORIES;
+        let full = self.batch_bytes >= BATCH_BYTES
+            || self.batch.len() >= BATCH_FILES
+            || self.batch_directories >= BATCH_DIRECTORIES;
         if full { self.flush() } else { Ok(()) }
     }
 
@@ -434,7 +520,13 @@ pub(super) fn open_argument(path: &Path) -> Result<(SourceDir, Vec<u8>, Stat), F
             SourceDir::open_parent(&real)?
         }
     };
-    let root = || FileError::new("open", path, std::io::Error::other("the root of the file system has no name to be stored under"));
+    let root = || {
+        FileError::new(
+            "open",
+            path,
+            std::io::Error::other("the root of the file system has no name to be stored under"),
+        )
+    };
     let (parent, name) = found.ok_or_else(root)?;
     let stat = parent.stat_child(&name)?;
     Ok((parent, name, stat))
@@ -453,12 +545,20 @@ fn is_cache(directory: &SourceDir) -> Result<bool, FileError> {
     let name = b"CACHEDIR.TAG";
     let stat = directory.stat_child(name)?;
     let mut start = [0; CACHE_TAG.len()];
-    let length = if stat.kind == FileKind::File { directory.open_file(name, &stat)?.read_at(&mut start, 0)? } else { 0 };
+    let length =
+        if stat.kind == FileKind::File { directory.open_file(name, &stat)?.read_at(&mut start, 0)? } else { 0 };
     Ok(length == CACHE_TAG.len() && start == CACHE_TAG)
 }
 
 fn implied_entry(name: Vec<u8>) -> Entry {
-    let attributes = Attributes { mode: 0o755, owner: Owner::default(), group: Owner::default(), mtime: Timestamp::default(), file_flags: 0, xattrs: Vec::new() };
+    let attributes = Attributes {
+        mode: 0o755,
+        owner: Owner::default(),
+        group: Owner::default(),
+        mtime: Timestamp::default(),
+        file_flags: 0,
+        xattrs: Vec::new(),
+    };
     let mut node = node(name, attributes, NodeKind::Directory { tree: ObjectId::zero() }, false);
     node.implied = true;
     Entry { node, xattrs: None, stamp: None, stamps: None }
@@ -466,7 +566,9 @@ fn implied_entry(name: Vec<u8>) -> Entry {
 
 fn parent_below(before: Option<&Before>) -> ParentDirectory {
     match before {
-        Some(Before { node: Node { kind: NodeKind::Directory { tree }, .. }, stamp, .. }) => ParentDirectory::new(*tree, stamp.directory),
+        Some(Before { node: Node { kind: NodeKind::Directory { tree }, .. }, stamp, .. }) => {
+            ParentDirectory::new(*tree, stamp.directory)
+        }
         _ => ParentDirectory::unknown(),
     }
 }

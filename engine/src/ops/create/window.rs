@@ -24,7 +24,8 @@ impl WindowPool {
         let mut bytes = {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             // The smallest that is large enough, so that one large file does not use up the large buffers for small ones.
-            let fit = idle.iter().enumerate().filter(|(_, bytes)| bytes.len() >= length).min_by_key(|(_, bytes)| bytes.len());
+            let fit =
+                idle.iter().enumerate().filter(|(_, bytes)| bytes.len() >= length).min_by_key(|(_, bytes)| bytes.len());
             let at = fit.map(|(at, _)| at);
             at.map(|at| idle.swap_remove(at)).unwrap_or_default()
         };

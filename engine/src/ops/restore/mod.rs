@@ -88,10 +88,18 @@ pub struct Restored {
 /// # Errors
 /// The target cannot be used at all or is full, or the repository failed. Single files that cannot be made are warnings, single files
 /// whose content is damaged are counted in [`Restored::damaged`].
-pub fn restore(repository: &Repository, archive: &Archive, options: &RestoreOptions, monitor: &dyn Monitor) -> Result<Restored> {
+pub fn restore(
+    repository: &Repository,
+    archive: &Archive,
+    options: &RestoreOptions,
+    monitor: &dyn Monitor,
+) -> Result<Restored> {
     let watch = Stopwatch::start();
     if options.delete && std::fs::canonicalize(&options.target).is_ok_and(|target| target.parent().is_none()) {
-        return Err(Error::Usage("--delete with the root of the file system as target would remove the system; name another target".to_owned()));
+        return Err(Error::Usage(
+            "--delete with the root of the file system as target would remove the system; name another target"
+                .to_owned(),
+        ));
     }
     let target = if options.dry_run { None } else { Some(Target::open(&options.target, true).map_err(Error::Target)?) };
     let reader = Reader::new(repository, Arc::new(repository.load_index()?));
@@ -100,7 +108,8 @@ pub fn restore(repository: &Repository, archive: &Archive, options: &RestoreOpti
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.jobs.unwrap_or(0)).build();
     let pool = pool.map_err(|error| Error::Internal(format!("cannot start threads: {error}")))?;
     let attributes = AttributeOptions { owners: &owners, numeric_ids: options.numeric_ids };
-    let context = Context { reader: &reader, target: target.as_ref(), options, attributes, report: &report, pool: &pool };
+    let context =
+        Context { reader: &reader, target: target.as_ref(), options, attributes, report: &report, pool: &pool };
     let mut walk = Walk {
         context: &context,
         plan: Plan::new(&context),
@@ -200,7 +209,10 @@ impl Walk<'_> {
                 Some(node) => {
                     if let Some(below) = self.entry(level, node)? {
                         if levels.len() > DEPTH {
-                            return Err(Error::Damaged { file: "the archive".to_owned(), problem: "directories deeper than 65,536".to_owned() });
+                            return Err(Error::Damaged {
+                                file: "the archive".to_owned(),
+                                problem: "directories deeper than 65,536".to_owned(),
+                            });
                         }
                         levels.push(below);
                     }
@@ -246,7 +258,9 @@ impl Walk<'_> {
         let strip = self.context.options.strip_components;
         let target: Option<Arc<[u8]>> = match (&above.target, depth > strip) {
             (_, false) => None,
-            (Some(parent), true) if !parent.is_empty() => Some(Arc::from([parent, b"/".as_slice(), node.name.as_slice()].concat())),
+            (Some(parent), true) if !parent.is_empty() => {
+                Some(Arc::from([parent, b"/".as_slice(), node.name.as_slice()].concat()))
+            }
             (_, true) => Some(Arc::from(node.name.as_slice())),
         };
         if let Some(names) = &mut above.names {
@@ -269,13 +283,21 @@ impl Walk<'_> {
 
     /// Makes a directory. Gives what it becomes when it is complete, or `None` if it cannot be entered.
     #[expect(clippy::type_complexity, reason = "what a level needs, once")]
-    fn directory(&mut self, node: Node, target: Option<Arc<[u8]>>, selected: Selected) -> Result<Option<(Option<Node>, Option<Arc<[u8]>>, bool)>> {
+    fn directory(
+        &mut self,
+        node: Node,
+        target: Option<Arc<[u8]>>,
+        selected: Selected,
+    ) -> Result<Option<(Option<Node>, Option<Arc<[u8]>>, bool)>> {
         let Some(target) = target else { return Ok(Some((None, None, false))) };
         let options = self.context.options;
         let report = self.context.report;
         let ours = selected == Selected::Yes && !node.implied;
         if ours && node.missing {
-            report.warn(&self.path, "the directory could not be read when it was archived; its content is not in the archive");
+            report.warn(
+                &self.path,
+                "the directory could not be read when it was archived; its content is not in the archive",
+            );
         }
         let mut created = true;
         if let Some((parent, name)) = self.parent_of(&target)? {
@@ -316,7 +338,9 @@ impl Walk<'_> {
     fn other(&mut self, node: Node, target: &Arc<[u8]>) -> Result<()> {
         let NodeKind::File { content, link, .. } = &node.kind else { return self.special(&node, target) };
         if *content == Content::Missing {
-            self.context.report.warn(&self.path, "the file could not be read when it was archived; its content is not in the archive");
+            self.context
+                .report
+                .warn(&self.path, "the file could not be read when it was archived; its content is not in the archive");
             return Ok(());
         }
         if node.changed {
@@ -324,7 +348,11 @@ impl Walk<'_> {
         }
         if let Some(link) = link {
             if let Some(first) = self.links.get(link) {
-                self.pending_links.push(PendingLink { first: Arc::clone(first), path: Arc::clone(target), archive_path: self.path.clone() });
+                self.pending_links.push(PendingLink {
+                    first: Arc::clone(first),
+                    path: Arc::clone(target),
+                    archive_path: self.path.clone(),
+                });
                 return Ok(());
             }
             self.links.insert(*link, Arc::clone(target));

@@ -96,13 +96,21 @@ fn is_same(stat: &Stat, node: &Node) -> bool {
         }
         NodeKind::Fifo => stat.kind == FileKind::Fifo,
         NodeKind::CharDevice { major, minor } => stat.kind == FileKind::CharDevice && stat.special == (*major, *minor),
-        NodeKind::BlockDevice { major, minor } => stat.kind == FileKind::BlockDevice && stat.special == (*major, *minor),
+        NodeKind::BlockDevice { major, minor } => {
+            stat.kind == FileKind::BlockDevice && stat.special == (*major, *minor)
+        }
         NodeKind::File { .. } | NodeKind::Directory { .. } => false,
     }
 }
 
 /// Gives a file another name; `false` if it has it already, or if what stands there must stay.
-pub(super) fn hard_link(from: &TargetDir, from_name: &[u8], to: &TargetDir, name: &[u8], options: &RestoreOptions) -> Placed<bool> {
+pub(super) fn hard_link(
+    from: &TargetDir,
+    from_name: &[u8],
+    to: &TargetDir,
+    name: &[u8],
+    options: &RestoreOptions,
+) -> Placed<bool> {
     if let Some(stat) = to.stat(name)? {
         let linked = from.stat(from_name)?.is_some_and(|first| first.is_same_file(&stat));
         if linked || options.overwrite == Overwrite::Never {

@@ -164,7 +164,12 @@ impl<'a> Plan<'a> {
             return Err(Error::Interrupted);
         }
         let Some(first) = pieces.first() else { return Ok(()) };
-        let location = Location { pack: first.pack, offset: first.offset, body_length: first.body_length, position: first.position };
+        let location = Location {
+            pack: first.pack,
+            offset: first.offset,
+            body_length: first.body_length,
+            position: first.position,
+        };
         match self.context.reader.block(Purpose::Data, &location) {
             Ok(block) => {
                 let starts = starts(&block);
@@ -198,7 +203,10 @@ impl<'a> Plan<'a> {
     fn run(&self, block: &OpenBlock, starts: &[usize], run: &[Piece]) -> Result<()> {
         let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(()) };
         let sound = run.iter().all(|piece| {
-            block.entries.get(piece.position as usize).is_some_and(|entry| entry.id == piece.id && u64::from(entry.length) == piece.length)
+            block
+                .entries
+                .get(piece.position as usize)
+                .is_some_and(|entry| entry.id == piece.id && u64::from(entry.length) == piece.length)
         });
         let start = starts.get(first.position as usize);
         let end = starts.get(last.position as usize + 1);
@@ -219,7 +227,9 @@ impl<'a> Plan<'a> {
                 let problem = "it has another length than the file's content list says".to_owned();
                 self.lose(&piece.task, &Error::Damaged { file: format!("object {}", piece.id.to_hex()), problem });
             }
-            Err(error @ (Error::Damaged { .. } | Error::ObjectMissing { .. } | Error::Store(_))) => self.lose(&piece.task, &error),
+            Err(error @ (Error::Damaged { .. } | Error::ObjectMissing { .. } | Error::Store(_))) => {
+                self.lose(&piece.task, &error)
+            }
             Err(error) => return Err(error),
         }
         self.release(&piece.task)
@@ -240,7 +250,13 @@ impl<'a> Plan<'a> {
             return Ok(Arc::clone(file));
         }
         let (parent, name) = split(&task.path);
-        let missing = || FileError::new("open", String::from_utf8_lossy(parent).as_ref(), std::io::Error::other("a dry run has no target"));
+        let missing = || {
+            FileError::new(
+                "open",
+                String::from_utf8_lossy(parent).as_ref(),
+                std::io::Error::other("a dry run has no target"),
+            )
+        };
         let directory = self.context.target.ok_or_else(missing)?.directory(parent)?;
         let (temporary, opened) = if task.replaces {
             let (temporary, file) = directory.create_beside(name)?;
@@ -258,7 +274,11 @@ impl<'a> Plan<'a> {
 
     /// The file cannot be written.
     fn fail(&self, task: &Task, error: &FileError) -> Result<()> {
-        if task.failed.swap(true, Ordering::Relaxed) { Ok(()) } else { self.context.report.file_error(&task.archive_path, error) }
+        if task.failed.swap(true, Ordering::Relaxed) {
+            Ok(())
+        } else {
+            self.context.report.file_error(&task.archive_path, error)
+        }
     }
 
     /// The repository does not have what the file needs.

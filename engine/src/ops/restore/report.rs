@@ -59,7 +59,10 @@ impl<'a> Report<'a> {
     /// One entry cannot be made: a warning. A target on which nothing more can be made ends the restore.
     pub(super) fn file_error(&self, path: &[u8], error: &FileError) -> Result<()> {
         use std::io::ErrorKind;
-        if matches!(error.source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::ReadOnlyFilesystem) {
+        if matches!(
+            error.source.kind(),
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::ReadOnlyFilesystem
+        ) {
             let source = std::io::Error::from(error.source.kind());
             return Err(Error::Target(FileError { action: error.action, path: error.path.clone(), source }));
         }

@@ -21,7 +21,8 @@ impl Selection {
     /// Paths as the user wrote them; leading and trailing slashes do not matter.
     pub(super) fn new(paths: &[Vec<u8>]) -> Self {
         let trimmed = |path: &Vec<u8>| {
-            let names: Vec<&[u8]> = path.split(|&byte| byte == b'/').filter(|name| !name.is_empty() && *name != b".").collect();
+            let names: Vec<&[u8]> =
+                path.split(|&byte| byte == b'/').filter(|name| !name.is_empty() && *name != b".").collect();
             (names.join(&b'/'), false)
         };
         Self { paths: paths.iter().map(trimmed).collect() }

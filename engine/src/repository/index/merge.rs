@@ -46,7 +46,8 @@ fn merge(runs: &[Run], folder: &CacheFolder, cache_key: &SecretKey) -> Result<Ru
             blocks.push(RunBlock { pack: block.pack + pack_base, ..block });
         }
     }
-    let streams: Vec<_> = runs.iter().zip(&block_bases).map(|(run, base)| Stream { run, base: *base, next: 0 }).collect();
+    let streams: Vec<_> =
+        runs.iter().zip(&block_bases).map(|(run, base)| Stream { run, base: *base, next: 0 }).collect();
     let tables = RunStreams {
         segments: &segments,
         packs: &packs,

@@ -74,8 +74,11 @@ impl CacheFolder {
             made.map_err(|source| Error::Local { action: "create the cache folder", path: path.to_owned(), source })?;
             return Ok(Self { path: path.to_owned(), _temporary: None });
         }
-        let temporary = tempfile::tempdir()
-            .map_err(|source| Error::Local { action: "create a folder in", path: std::env::temp_dir(), source })?;
+        let temporary = tempfile::tempdir().map_err(|source| Error::Local {
+            action: "create a folder in",
+            path: std::env::temp_dir(),
+            source,
+        })?;
         Ok(Self { path: temporary.path().to_owned(), _temporary: Some(temporary) })
     }
 
@@ -95,7 +98,10 @@ pub struct Index {
 
 impl std::fmt::Debug for Index {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Index").field("folder", &self.folder).field("packs", &self.known_packs.len()).finish_non_exhaustive()
+        f.debug_struct("Index")
+            .field("folder", &self.folder)
+            .field("packs", &self.known_packs.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -150,8 +156,12 @@ impl Index {
             for entry in loaded.run.find(id) {
                 let Some(block) = loaded.run.block(entry.block) else { continue };
                 let Some(pack) = loaded.run.packs().get(block.pack as usize) else { continue };
-                let location =
-                    Location { pack: pack.id, offset: block.offset, body_length: block.body_length, position: entry.position };
+                let location = Location {
+                    pack: pack.id,
+                    offset: block.offset,
+                    body_length: block.body_length,
+                    position: entry.position,
+                };
                 match loaded.states.get(block.pack as usize) {
                     Some(PackState::Good(_)) => good.push(location),
                     Some(PackState::Condemned) => condemned.push(location),
@@ -281,7 +291,8 @@ fn load_missing(
     let mut runs = Vec::new();
     let mut content = RunContent::default();
     for group in missing.chunks(4) {
-        let segments: Vec<_> = group.to_vec().into_par_iter().map(|id| read(id).map(|found| (id, found))).collect::<Result<_>>()?;
+        let segments: Vec<_> =
+            group.to_vec().into_par_iter().map(|id| read(id).map(|found| (id, found))).collect::<Result<_>>()?;
         for (id, segment) in segments {
             if let Some(segment) = segment {
                 collect(id, &segment, &mut content)?;
@@ -301,7 +312,10 @@ fn collect(id: FileId, segment: &Segment, content: &mut RunContent) -> Result<()
     content.segments.push(id);
     let number = |n: usize| u32::try_from(n).map_err(|_| Error::Internal("an index run of 2^32 blocks".to_owned()));
     for pack in &segment.packs {
-        let damaged = |error: crate::codec::DecodeError| Error::Damaged { file: format!("index/{}", id.to_hex()), problem: error.to_string() };
+        let damaged = |error: crate::codec::DecodeError| Error::Damaged {
+            file: format!("index/{}", id.to_hex()),
+            problem: error.to_string(),
+        };
         let pack_number = number(content.packs.len())?;
         content.packs.push(RunPack { id: pack.id, size: pack.size, class: pack.class });
         for block in pack.blocks().map_err(damaged)? {
@@ -333,4 +347,3 @@ fn reopen(path: &Path, cache_key: &SecretKey) -> Result<Run> {
         source: std::io::Error::other("the file that was just written is not readable as an index run"),
     })
 }
-

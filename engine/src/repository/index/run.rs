@@ -333,7 +333,11 @@ impl Run {
             return None;
         }
         let mut take = Take::new(self.bytes(self.blocks_at + number * BLOCK_LEN, BLOCK_LEN)?);
-        Some(RunBlock { pack: take.u32("pack").ok()?, offset: take.u32("offset").ok()?, body_length: take.u32("length").ok()? })
+        Some(RunBlock {
+            pack: take.u32("pack").ok()?,
+            offset: take.u32("offset").ok()?,
+            body_length: take.u32("length").ok()?,
+        })
     }
 
     /// The `number`-th entry in order of ids.

@@ -12,14 +12,8 @@ fn is_root() -> bool {
 fn attributes_like(stat: &Stat) -> Attributes {
     Attributes {
         mode: stat.mode,
-        owner: Owner {
-            number: stat.uid,
-            name: Vec::new(),
-        },
-        group: Owner {
-            number: stat.gid,
-            name: Vec::new(),
-        },
+        owner: Owner { number: stat.uid, name: Vec::new() },
+        group: Owner { number: stat.gid, name: Vec::new() },
         mtime: stat.mtime,
         file_flags: 0,
         xattrs: Vec::new(),
@@ -27,18 +21,12 @@ fn attributes_like(stat: &Stat) -> Attributes {
 }
 
 fn xattr(name: &[u8], value: &[u8]) -> Xattr {
-    Xattr {
-        name: name.to_vec(),
-        value: value.to_vec(),
-    }
+    Xattr { name: name.to_vec(), value: value.to_vec() }
 }
 
 fn apply(subject: Subject<'_>, attributes: &Attributes) -> Vec<UnsetAttribute> {
     let owners = Owners::new();
-    let options = AttributeOptions {
-        owners: &owners,
-        numeric_ids: true,
-    };
+    let options = AttributeOptions { owners: &owners, numeric_ids: true };
     let unset = apply_attributes(subject, attributes, &options).unwrap();
     unset.into_iter().map(|unset| unset.attribute).collect()
 }
@@ -46,12 +34,7 @@ fn apply(subject: Subject<'_>, attributes: &Attributes) -> Vec<UnsetAttribute> {
 /// An ACL in the kernel's encoding that lets the user 12345 read.
 fn acl() -> Vec<u8> {
     let entry = |tag: u16, permissions: u16, id: u32| {
-        [
-            &tag.to_le_bytes()[..],
-            &permissions.to_le_bytes(),
-            &id.to_le_bytes(),
-        ]
-        .concat()
+        [&tag.to_le_bytes()[..], &permissions.to_le_bytes(), &id.to_le_bytes()].concat()
     };
     let nobody = u32::MAX;
     [
@@ -71,19 +54,10 @@ fn attributes_come_back_and_strange_ones_go() {
     let file = place.write(b"file", b"data");
     let mut wanted = attributes_like(&file.stat().unwrap());
     wanted.mode = 0o640;
-    wanted.mtime = Timestamp {
-        seconds: -5,
-        nanoseconds: 123_456_789,
-    };
-    wanted.xattrs = vec![
-        xattr(b"system.posix_acl_access", &acl()),
-        xattr(b"user.large", &[7; 3000]),
-    ];
+    wanted.mtime = Timestamp { seconds: -5, nanoseconds: 123_456_789 };
+    wanted.xattrs = vec![xattr(b"system.posix_acl_access", &acl()), xattr(b"user.large", &[7; 3000])];
     let unset = apply(Subject::File(&file), &wanted);
-    if unset
-        .iter()
-        .any(|unset| matches!(unset, UnsetAttribute::Xattr(_)))
-    {
+    if unset.iter().any(|unset| matches!(unset, UnsetAttribute::Xattr(_))) {
         return; // The temporary folder is on a file system without these.
     }
     assert!(unset.is_empty(), "{unset:?}");
@@ -119,10 +93,7 @@ fn attributes_of_directories_links_and_fifos_come_back() {
     let untouched = root.stat(b"directory").unwrap().unwrap();
     for (name, subject) in subjects.into_iter().rev() {
         let mut wanted = attributes_like(&root.stat(name).unwrap().unwrap());
-        wanted.mtime = Timestamp {
-            seconds: 1_000_000_000,
-            nanoseconds: 1,
-        };
+        wanted.mtime = Timestamp { seconds: 1_000_000_000, nanoseconds: 1 };
         if name != b"link" {
             wanted.mode = 0o1711;
         }
@@ -130,11 +101,7 @@ fn attributes_of_directories_links_and_fifos_come_back() {
         let stat = root.stat(name).unwrap().unwrap();
         assert_eq!((stat.mode, stat.mtime), (wanted.mode, wanted.mtime));
         if name != b"directory" {
-            assert_eq!(
-                root.stat(b"directory").unwrap().unwrap(),
-                untouched,
-                "nothing was followed"
-            );
+            assert_eq!(root.stat(b"directory").unwrap().unwrap(), untouched, "nothing was followed");
         }
     }
 }
@@ -165,51 +132,19 @@ fn owners_are_set_by_root_and_reported_to_others() {
 #[test]
 fn names_of_users_go_both_ways() {
     let owners = Owners::new();
-    assert_eq!(
-        owners.user(0),
-        Owner {
-            number: 0,
-            name: b"root".to_vec()
-        }
-    );
-    assert_eq!(
-        (owners.uid_of(b"root"), owners.gid_of(b"root")),
-        (Some(0), Some(0))
-    );
-    assert_eq!(
-        owners.group(4_000_000_001),
-        Owner {
-            number: 4_000_000_001,
-            name: Vec::new()
-        }
-    );
-    assert_eq!(
-        (
-            owners.uid_of(b""),
-            owners.uid_of(b"\xff"),
-            owners.uid_of(b"no such user")
-        ),
-        (None, None, None)
-    );
+    assert_eq!(owners.user(0), Owner { number: 0, name: b"root".to_vec() });
+    assert_eq!((owners.uid_of(b"root"), owners.gid_of(b"root")), (Some(0), Some(0)));
+    assert_eq!(owners.group(4_000_000_001), Owner { number: 4_000_000_001, name: Vec::new() });
+    assert_eq!((owners.uid_of(b""), owners.uid_of(b"\xff"), owners.uid_of(b"no such user")), (None, None, None));
 
     let place = Place::new();
     let file = place.write(b"file", b"");
     let mut wanted = attributes_like(&file.stat().unwrap());
     let here = owners.user(wanted.owner.number);
-    wanted.owner = Owner {
-        number: 4_000_000_001,
-        name: here.name,
-    };
+    wanted.owner = Owner { number: 4_000_000_001, name: here.name };
     if !wanted.owner.name.is_empty() {
-        let options = AttributeOptions {
-            owners: &owners,
-            numeric_ids: false,
-        };
-        assert!(
-            apply_attributes(Subject::File(&file), &wanted, &options)
-                .unwrap()
-                .is_empty()
-        );
+        let options = AttributeOptions { owners: &owners, numeric_ids: false };
+        assert!(apply_attributes(Subject::File(&file), &wanted, &options).unwrap().is_empty());
         assert_eq!(file.stat().unwrap().uid, here.number);
     }
 }
@@ -223,35 +158,21 @@ fn a_protected_file_is_replaced_and_protected_again() {
     let file = place.write(b"file", b"old");
     let mut wanted = attributes_like(&file.stat().unwrap());
     wanted.file_flags = NODUMP | IMMUTABLE;
-    wanted.mtime = Timestamp {
-        seconds: 1,
-        nanoseconds: 0,
-    };
+    wanted.mtime = Timestamp { seconds: 1, nanoseconds: 0 };
     let flags = |name: &[u8]| {
         let stat = root.stat(name).unwrap().unwrap();
-        place
-            .source()
-            .open_file(name, &stat)
-            .unwrap()
-            .file_flags()
-            .unwrap()
+        place.source().open_file(name, &stat).unwrap().file_flags().unwrap()
     };
     if apply(Subject::File(&file), &wanted).contains(&UnsetAttribute::Flags) {
         return; // An ordinary user, or a file system without such flags.
     }
     assert_eq!(flags(b"file"), NODUMP | IMMUTABLE);
     assert_eq!(file.stat().unwrap().mtime, wanted.mtime);
-    assert!(
-        fs::write(place.path().join("file"), b"x").is_err(),
-        "it is immutable"
-    );
+    assert!(fs::write(place.path().join("file"), b"x").is_err(), "it is immutable");
 
     wanted.mode = 0o604;
     assert_eq!(apply(Subject::File(&file), &wanted), []);
-    assert_eq!(
-        (flags(b"file"), file.stat().unwrap().mode),
-        (NODUMP | IMMUTABLE, 0o604)
-    );
+    assert_eq!((flags(b"file"), file.stat().unwrap().mode), (NODUMP | IMMUTABLE, 0o604));
 
     let (temporary, _) = root.create_beside(b"file").unwrap();
     root.rename_over(&temporary, b"file").unwrap();

@@ -19,18 +19,9 @@ fn names_come_sorted_and_without_dots() {
         place.write(name, b"");
     }
     let names = place.source().names().unwrap();
-    assert_eq!(
-        names.iter().collect::<Vec<_>>(),
-        [&b"..a"[..], b"Z", b"a", b"a\xff", b"b"]
-    );
-    assert_eq!(
-        (names.len(), names.at(1), names.at(5)),
-        (5, Some(&b"Z"[..]), None)
-    );
-    assert_eq!(
-        place.source().names().unwrap().len(),
-        place.root().names().unwrap().len()
-    );
+    assert_eq!(names.iter().collect::<Vec<_>>(), [&b"..a"[..], b"Z", b"a", b"a\xff", b"b"]);
+    assert_eq!((names.len(), names.at(1), names.at(5)), (5, Some(&b"Z"[..]), None));
+    assert_eq!(place.source().names().unwrap().len(), place.root().names().unwrap().len());
 }
 
 #[test]
@@ -40,23 +31,11 @@ fn a_stat_says_what_std_says() {
     place.write(b"file", b"12345");
     let stat = place.source().stat_child(b"file").unwrap();
     let expected = fs::metadata(place.path().join("file")).unwrap();
-    assert_eq!(
-        (stat.kind, stat.mode, stat.size, stat.links),
-        (FileKind::File, 0o600, 5, 1)
-    );
+    assert_eq!((stat.kind, stat.mode, stat.size, stat.links), (FileKind::File, 0o600, 5, 1));
     assert_eq!((stat.uid, stat.gid), (expected.uid(), expected.gid()));
-    assert_eq!(
-        (stat.inode, stat.device, stat.blocks),
-        (expected.ino(), expected.dev(), expected.blocks())
-    );
-    assert_eq!(
-        (stat.mtime.seconds, i64::from(stat.mtime.nanoseconds)),
-        (expected.mtime(), expected.mtime_nsec())
-    );
-    assert_eq!(
-        (stat.ctime.seconds, i64::from(stat.ctime.nanoseconds)),
-        (expected.ctime(), expected.ctime_nsec())
-    );
+    assert_eq!((stat.inode, stat.device, stat.blocks), (expected.ino(), expected.dev(), expected.blocks()));
+    assert_eq!((stat.mtime.seconds, i64::from(stat.mtime.nanoseconds)), (expected.mtime(), expected.mtime_nsec()));
+    assert_eq!((stat.ctime.seconds, i64::from(stat.ctime.nanoseconds)), (expected.ctime(), expected.ctime_nsec()));
     assert_eq!(stat_path(&place.path().join("file")).unwrap(), stat);
 }
 
@@ -64,13 +43,8 @@ fn a_stat_says_what_std_says() {
 fn a_path_of_the_user_may_be_no_directory() {
     let place = Place::new();
     place.root().symlink(b"nowhere", b"link").unwrap();
-    assert_eq!(
-        stat_path(&place.path().join("link")).unwrap().kind,
-        FileKind::Symlink
-    );
-    let (parent, name) = SourceDir::open_parent(&place.path().join("link"))
-        .unwrap()
-        .unwrap();
+    assert_eq!(stat_path(&place.path().join("link")).unwrap().kind, FileKind::Symlink);
+    let (parent, name) = SourceDir::open_parent(&place.path().join("link")).unwrap().unwrap();
     assert_eq!(parent.read_link(&name).unwrap(), b"nowhere");
     assert_eq!(parent.child_path(&name), place.path().join("link"));
     assert!(SourceDir::open_parent(Path::new("/")).unwrap().is_none());
@@ -85,34 +59,19 @@ fn what_took_the_name_of_a_file_is_neither_read_nor_waited_for() {
     place.write(b"file", b"data");
     let (source, root) = (place.source(), place.root());
     let before = source.stat_child(b"file").unwrap();
-    assert_eq!(
-        source.open_file(b"file", &before).unwrap().opened(),
-        &before
-    );
+    assert_eq!(source.open_file(b"file", &before).unwrap().opened(), &before);
     root.remove(b"file").unwrap();
     root.fifo(b"file").unwrap();
-    assert!(
-        source
-            .open_file(b"file", &before)
-            .unwrap_err()
-            .chain()
-            .contains("changed")
-    );
+    assert!(source.open_file(b"file", &before).unwrap_err().chain().contains("changed"));
     assert!(root.open_file(b"file").is_err());
     root.remove(b"file").unwrap();
     root.symlink(b"/etc/passwd", b"file").unwrap();
-    assert_eq!(
-        os_error(source.open_file(b"file", &before)),
-        rustix::io::Errno::LOOP
-    );
+    assert_eq!(os_error(source.open_file(b"file", &before)), rustix::io::Errno::LOOP);
     root.remove(b"file").unwrap();
     place.write(b"keeps the inode from being used again", b"");
     place.write(b"file", b"other");
     let now = source.stat_child(b"file").unwrap();
-    assert_eq!(
-        source.open_file(b"file", &before).is_ok(),
-        now.is_same_file(&before)
-    );
+    assert_eq!(source.open_file(b"file", &before).is_ok(), now.is_same_file(&before));
     assert!(root.open_file(b"file").is_ok());
 }
 
@@ -129,10 +88,7 @@ fn extents_are_what_was_written() {
     let stat = source.stat_child(b"sparse").unwrap();
     let opened = source.open_file(b"sparse", &stat).unwrap();
     let extents: Vec<Extent> = opened.extents(stat.size).map(Result::unwrap).collect();
-    let expected = [2, 5].map(|at| Extent {
-        start: at * MEGABYTE,
-        end: at * MEGABYTE + 65536,
-    });
+    let expected = [2, 5].map(|at| Extent { start: at * MEGABYTE, end: at * MEGABYTE + 65536 });
     assert!(stat.may_have_holes());
     assert_eq!(extents, expected);
     let mut buffer = [0; 10];
@@ -152,30 +108,16 @@ fn a_fresh_change_is_not_trusted_and_a_writer_neither() {
     let file = source.open_file(b"file", &stat).unwrap();
     let trust = FileSystemTrust::of_file(&file).unwrap();
     let now = file_system_now();
-    let after = |seconds: i64| Timestamp {
-        seconds: stat.ctime.seconds + seconds,
-        ..now
-    };
+    let after = |seconds: i64| Timestamp { seconds: stat.ctime.seconds + seconds, ..now };
     assert_eq!(of_directory.kind(), trust.kind());
-    assert!(
-        !trust.believes(&stat, stat.ctime) && !trust.believes_content(&stat, stat.ctime, &file)
-    );
-    assert!(
-        !trust.believes(&stat, after(-10)),
-        "a time in the future says nothing"
-    );
+    assert!(!trust.believes(&stat, stat.ctime) && !trust.believes_content(&stat, stat.ctime, &file));
+    assert!(!trust.believes(&stat, after(-10)), "a time in the future says nothing");
     assert!(trust.believes(source.stat(), after(5)));
     let by_lease = trust.kind() == FileSystemKind::Disk;
     assert_eq!(trust.believes_content(&stat, after(5), &file), by_lease);
-    let writer = fs::OpenOptions::new()
-        .write(true)
-        .open(place.path().join("file"))
-        .unwrap();
+    let writer = fs::OpenOptions::new().write(true).open(place.path().join("file")).unwrap();
     writer.write_at(b"D", 0).unwrap();
     assert!(!trust.believes_content(&stat, after(5), &file));
     let in_memory = trust.kind() == FileSystemKind::Memory;
-    assert_eq!(
-        trust.believes_content(&stat, after(1_000_000), &file),
-        !in_memory
-    );
+    assert_eq!(trust.believes_content(&stat, after(1_000_000), &file), !in_memory);
 }
