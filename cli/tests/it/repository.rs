@@ -54,6 +54,7 @@ fn a_restored_tree_has_the_same_root() {
 #[test]
 fn a_second_night_reads_nothing_again() {
     let sandbox = with_source();
+    sandbox.settle();
     sandbox.vault(["create", "-r", "repo", "tree", "source"]).succeeds();
     let second = sandbox.vault(["create", "-r", "repo", "tree", "source", "--json"]).succeeds().json();
     assert_eq!(second["stats"]["new_bytes"], 0, "{second}");

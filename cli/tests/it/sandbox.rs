@@ -44,6 +44,15 @@ impl Sandbox {
         path
     }
 
+    /// Waits until a change made now would show as another time: what is younger is not believed to be unchanged.
+    pub(crate) fn settle(&self) {
+        let age = |path: &Path| fs::metadata(path).unwrap().modified().unwrap().elapsed().unwrap_or_default();
+        let marker = self.write("settled", "");
+        while age(&marker) < std::time::Duration::from_millis(50) {
+            std::thread::yield_now();
+        }
+    }
+
     /// The program in the home folder: UTC, host label `h1`, nothing on standard input.
     pub(crate) fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vault"));
