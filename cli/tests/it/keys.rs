@@ -136,7 +136,7 @@ fn an_exported_slot_brings_a_repository_back() {
     let import = |passphrase: &str, file: &str| {
         sandbox.vault_with(&[("VAULT_PASSPHRASE", passphrase)], ["key", "import", "-r", "repo", file])
     };
-    import(PASSPHRASE.1, "damaged.txt").fails(50, &["mistyped"]);
+    import(PASSPHRASE.1, "damaged.txt").fails(50, &["exported key"]);
     import("wrong", "slot.txt").fails(52, &[]);
     fs::remove_file(sandbox.path("repo/config")).unwrap();
     import(PASSPHRASE.1, "slot.txt").succeeds();
