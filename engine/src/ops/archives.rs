@@ -109,20 +109,18 @@ fn one_series<'a>(
     }
 }
 
+/// What there is instead.
 fn similar(archives: &[Archive], name: &str) -> String {
     let mut names: Vec<String> = archives.iter().map(|archive| archive.manifest.series()).collect();
     names.sort_unstable();
     names.dedup();
-    let close =
-        |series: &&String| series.contains(name) || name.contains(series.split('/').next_back().unwrap_or_default());
-    let mut shown: Vec<&str> = names.iter().filter(close).take(5).map(String::as_str).collect();
-    if shown.is_empty() {
-        shown = names.iter().take(5).map(String::as_str).collect();
-    }
-    if shown.is_empty() {
-        ": the repository holds no archive".to_owned()
-    } else {
-        format!("; there are: {}", shown.join(", "))
+    // Those that contain what was written come first.
+    names.sort_by_key(|series| !series.contains(name));
+    let shown: Vec<&str> = names.iter().take(5).map(String::as_str).collect();
+    match names.len() {
+        0 => ": the repository holds no archive".to_owned(),
+        count if count > shown.len() => format!("; there are: {} and {} more", shown.join(", "), count - shown.len()),
+        _ => format!("; there are: {}", shown.join(", ")),
     }
 }
 

@@ -1,0 +1,43 @@
+//! The commands of the README run as they are printed.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::sandbox::{Sandbox, run};
+
+/// The commands of every block of this kind in a page.
+fn blocks(page: &str, kind: &str) -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(page);
+    let text = std::fs::read_to_string(path).unwrap();
+    let fence = format!("```{kind}\n");
+    text.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_readme_runs_as_it_is_printed() {
+    let sandbox = Sandbox::new();
+    sandbox.write("docs/page.md", "text");
+    sandbox.write("volumes/pg/base/1/16384", vec![7; 100_000]);
+    sandbox.write("backup/passphrase", "a long passphrase\n");
+    sandbox.vault(["create", "--init", "docs", "docs"]).succeeds();
+    let commands = blocks("README.md", "sh");
+    assert_eq!(commands.len(), 2);
+    let binary = Path::new(env!("CARGO_BIN_EXE_vault")).parent().unwrap();
+    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
+    for block in commands {
+        let mut shell = Command::new("sh");
+        shell.args(["-e", "-c", &block]).env_clear().env("PATH", &path).env("HOME", sandbox.path("")).env("TZ", "UTC");
+        run(shell.env("VAULT_HOSTNAME", "h1").current_dir(sandbox.path(""))).succeeds();
+    }
+    assert_eq!(std::fs::read_to_string(sandbox.path("restored/docs/page.md")).unwrap(), "text");
+    let volume = sandbox.path("new-server").join(sandbox.path("volumes/pg/base/1/16384").strip_prefix("/").unwrap());
+    assert_eq!(std::fs::read(volume).unwrap(), vec![7; 100_000]);
+}
+
+#[test]
+fn the_set_up_is_what_ci_runs() {
+    let ci = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.ci/run")).unwrap();
+    for line in blocks("README.md", "console").iter().flat_map(|block| block.lines()) {
+        assert!(ci.contains(line), "{line} is not run by .ci/run");
+    }
+}
