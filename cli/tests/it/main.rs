@@ -8,6 +8,7 @@ mod help;
 mod json;
 #[cfg(test)]
 mod keys;
+#[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod repository;

@@ -69,8 +69,8 @@ impl Segment {
     pub fn decode(bytes: &[u8]) -> Decoded<Self> {
         let mut take = Take::new(bytes);
         let writer = take.array("writer")?;
-        let replaced = take.count(32, "replaces")?;
-        let replaces = (0..replaced).map(|_| take.id("replaces").map(FileId::from_bytes)).collect::<Decoded<_>>()?;
+        let count = take.count(32, "replaces")?;
+        let replaces = (0..count).map(|_| take.id("replaces").map(FileId::from_bytes)).collect::<Decoded<_>>()?;
         let count = take.count(PACK_LEN, "packs")?;
         let packs = (0..count).map(|_| decode_pack(&mut take)).collect::<Decoded<_>>()?;
         take.end("segment")?;
@@ -81,9 +81,8 @@ impl Segment {
 fn decode_pack(take: &mut Take<'_>) -> Decoded<IndexedPack> {
     let id = PackId::from_bytes(take.id("pack")?);
     let size = take.u64("pack size")?;
-    let class = match Class::from_number(take.u8("pack class")?) {
-        Some(class @ (Class::Data | Class::Meta)) => class,
-        _ => return Err(take.error("pack class", "neither data nor meta")),
+    let Some(class @ (Class::Data | Class::Meta)) = Class::from_number(take.u8("pack class")?) else {
+        return Err(take.error("pack class", "neither data nor meta"));
     };
     take.zeros(3, "reserved")?;
     let trailer = take.blob("trailer")?.to_vec();

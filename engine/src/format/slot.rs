@@ -71,7 +71,9 @@ impl Slot {
         bytes.put_u16(FORMAT);
         bytes.put_u16(SUITE);
         bytes.put(&[kind.number(), 1, 0, 0]);
-        parameters.into_iter().for_each(|number| bytes.put_u32(number));
+        for number in parameters {
+            bytes.put_u32(number);
+        }
         bytes.put_count(plain.len() + SEAL_OVERHEAD);
         bytes.put(&salt);
         bytes.put(keys.commitment.as_bytes());

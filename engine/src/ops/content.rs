@@ -14,7 +14,7 @@ pub(crate) fn push_extent(extents: &mut Vec<Extent>, extent: Extent) {
     match (extents.last_mut(), extent) {
         (_, Extent::Zeros(0) | Extent::Hole(0)) => {}
         (Some(Extent::Zeros(length)), Extent::Zeros(more)) | (Some(Extent::Hole(length)), Extent::Hole(more)) => {
-            *length += more
+            *length += more;
         }
         _ => extents.push(extent),
     }

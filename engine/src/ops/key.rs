@@ -55,7 +55,7 @@ pub fn export(repository: &Repository) -> Result<String> {
         }
         // A short checksum a line says which one was mistyped.
         let check = blake3::hash(line.as_bytes()).to_hex();
-        text.push_str(&format!("{line} {}\n", check.get(..4).unwrap_or_default()));
+        text.extend([line, " ", check.get(..4).unwrap_or_default(), "\n"]);
         rest = behind;
     }
     text.push_str(ARMOUR_END);

@@ -69,12 +69,11 @@ pub(crate) fn complete_xattrs(reader: &Reader<'_>, node: &mut Node, xattrs: Xatt
     Ok(())
 }
 
+/// Hears of an entry: its path, the node, and the object of its long attributes.
+pub(crate) type EachEntry<'a> = dyn FnMut(&[u8], Node, XattrsId) -> Result<()> + 'a;
+
 /// Calls back with every entry below a tree: directories before what is in them. Needs memory for one leaf a level.
-pub(crate) fn each_entry(
-    reader: &Reader<'_>,
-    root: ObjectId,
-    each: &mut dyn FnMut(&[u8], Node, XattrsId) -> Result<()>,
-) -> Result<()> {
+pub(crate) fn each_entry(reader: &Reader<'_>, root: ObjectId, each: &mut EachEntry<'_>) -> Result<()> {
     let mut levels = vec![(Entries::new(root), 0)];
     let mut path = Vec::new();
     while let Some((entries, length)) = levels.last_mut() {

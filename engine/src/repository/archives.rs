@@ -1,6 +1,6 @@
 //! Archives as the store lists them: manifests and their marks.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
@@ -87,19 +87,4 @@ impl Repository {
         }
         Ok(Some(Archive { id, manifest }))
     }
-}
-
-/// The newest archive of each series, by host sequence.
-pub(crate) fn newest_by<K: std::hash::Hash + Eq>(
-    archives: &[Archive],
-    key: impl Fn(&Manifest) -> K,
-) -> HashMap<K, &Archive> {
-    let mut newest: HashMap<K, &Archive> = HashMap::new();
-    for archive in archives {
-        let place = newest.entry(key(&archive.manifest)).or_insert(archive);
-        if (archive.manifest.sequence, archive.id) > (place.manifest.sequence, place.id) {
-            *place = archive;
-        }
-    }
-    newest
 }

@@ -40,7 +40,7 @@ pub enum Commit {
 }
 
 /// Calls back with every object that an archive refers to.
-pub type EachObject<'a> =
+pub(super) type EachObject<'a> =
     dyn Fn(&Reader<'_>, &Manifest, &mut dyn FnMut(Purpose, ObjectId) -> Result<()>) -> Result<()> + 'a;
 
 impl Repository {

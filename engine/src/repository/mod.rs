@@ -1,5 +1,6 @@
 //! A repository: keys, packs, index and commit joined over a store. Knows nothing of directories or databases.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -154,8 +155,8 @@ pub(crate) fn read_optional(store: &dyn Store, key: &Key) -> Result<Option<Vec<u
 }
 
 /// "FILE is damaged: PROBLEM".
-pub(crate) fn damaged(key: &Key, problem: impl ToString) -> Error {
-    Error::Damaged { file: key.to_string(), problem: problem.to_string() }
+pub(crate) fn damaged(key: &Key, problem: impl Display) -> Error {
+    Error::Damaged { file: key.to_string(), problem: format!("{problem}") }
 }
 
 /// Attaches the file to what a decoder or opener says.

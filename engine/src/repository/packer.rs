@@ -438,10 +438,10 @@ impl PackState {
 fn finish_packs(shared: &Shared, packs: &Receiver<OpenPack>, verb: Verb) {
     for pack in packs {
         // After a failure the packs that still come are dropped, so that no worker waits for ever.
-        if shared.check().is_ok() {
-            if let Err(error) = shared.finish_pack(pack, verb) {
-                *lock(&shared.failed) = Some(error);
-            }
+        if shared.check().is_ok()
+            && let Err(error) = shared.finish_pack(pack, verb)
+        {
+            *lock(&shared.failed) = Some(error);
         }
     }
 }

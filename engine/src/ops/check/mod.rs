@@ -249,7 +249,7 @@ fn note_pack(pack: IndexedPack, packs: &mut HashMap<PackId, IndexedPack>, report
     }
     match packs.get(&pack.id) {
         Some(other) if *other != pack => {
-            report.finding(Severity::Error, key, None, "two index segments say different things of it")
+            report.finding(Severity::Error, key, None, "two index segments say different things of it");
         }
         Some(_) => {}
         None => drop(packs.insert(pack.id, pack)),

@@ -139,10 +139,10 @@ impl PackCheck<'_> {
         self.repository.store().read_at(&self.key, end, &mut behind)?;
         hasher.update(&behind);
         let named = hasher.finalize() == *self.pack.id.as_bytes();
-        if let Ok(cipher) = &cipher {
-            if let Err(problem) = self.trailer(cipher, end, &mut behind) {
-                self.find(format!("{problem}; no object is lost as long as the index is whole"), Vec::new());
-            }
+        if let Ok(cipher) = &cipher
+            && let Err(problem) = self.trailer(cipher, end, &mut behind)
+        {
+            self.find(format!("{problem}; no object is lost as long as the index is whole"), Vec::new());
         }
         if !named && self.result.findings.is_empty() {
             self.find(
@@ -163,7 +163,7 @@ impl PackCheck<'_> {
                 ids(&block.entries),
             ),
             Err(error) => {
-                self.find(format!("the block at offset {} is damaged: {error}", block.offset), ids(&block.entries))
+                self.find(format!("the block at offset {} is damaged: {error}", block.offset), ids(&block.entries));
             }
         }
     }

@@ -92,10 +92,11 @@ impl Trace<'_> {
             path.extend_from_slice(&node.name);
             self.node(&node, xattrs, &path)?;
             level.harmed = self.harmed;
-            if let NodeKind::Directory { tree } = node.kind {
-                if !self.sound.contains(&tree) && levels.len() < DEPTH {
-                    levels.push(Level { entries: Entries::new(tree), tree, length: path.len(), harmed: false });
-                }
+            if let NodeKind::Directory { tree } = node.kind
+                && !self.sound.contains(&tree)
+                && levels.len() < DEPTH
+            {
+                levels.push(Level { entries: Entries::new(tree), tree, length: path.len(), harmed: false });
             }
         }
         Ok(())
@@ -134,7 +135,7 @@ impl Trace<'_> {
                 self.object(Purpose::Data, id, path);
             }
             NodeKind::File { content: Content::List(id), size, .. } if !self.sound.contains(&id) => {
-                self.list(id, size, path)?
+                self.list(id, size, path)?;
             }
             _ => {}
         }

@@ -201,15 +201,12 @@ impl Directory {
         }
         let parts = std::mem::take(&mut lock(&directory.state).parts);
         let tree = build(run, parts.into_iter().flatten().collect())?;
-        match &directory.above {
-            Some(place) => {
-                place.take_tree(tree)?;
-                Ok(Some(Arc::clone(&place.part)))
-            }
-            None => {
-                run.set_root(tree);
-                Ok(None)
-            }
+        if let Some(place) = &directory.above {
+            place.take_tree(tree)?;
+            Ok(Some(Arc::clone(&place.part)))
+        } else {
+            run.set_root(tree);
+            Ok(None)
         }
     }
 }
@@ -251,13 +248,12 @@ fn build(run: &Run<'_>, parts: Vec<(TreePart, ObjectId)>) -> Result<RootTree> {
         let groups = split(rule, parts, |(part, _)| Some(run.repository.ring().name_hash(&part.first)));
         parts = groups.into_iter().map(|group| encode_branch(run, level, group)).collect::<Result<_>>()?;
     }
-    match parts.into_iter().next() {
-        Some((part, stamps)) => Ok(RootTree { tree: part.id, stamps }),
-        None => {
-            let tree = run.put_meta(&Tree::Leaf(Vec::new()).encode())?;
-            let stamps = run.put_meta(&Stamps { tree, body: StampBody::Leaf(Vec::new()) }.encode())?;
-            Ok(RootTree { tree, stamps })
-        }
+    if let Some((part, stamps)) = parts.into_iter().next() {
+        Ok(RootTree { tree: part.id, stamps })
+    } else {
+        let tree = run.put_meta(&Tree::Leaf(Vec::new()).encode())?;
+        let stamps = run.put_meta(&Stamps { tree, body: StampBody::Leaf(Vec::new()) }.encode())?;
+        Ok(RootTree { tree, stamps })
     }
 }
 

@@ -397,7 +397,7 @@ impl Reading {
     }
 
     /// What change detection may believe next time (I-R6).
-    fn stamp(&self, run: &Run<'_>) -> Option<Stamp> {
+    fn stamp(&self, _run: &Run<'_>) -> Option<Stamp> {
         let stat = &self.job.stat;
         let trust = FileSystemTrust::of_file(&self.file).ok()?;
         trust.believes_content(stat, self.began, &self.file).then_some(stat.stamp())
@@ -430,17 +430,14 @@ pub(super) fn resolve_link(run: &Run<'_>, stat: &Stat, entry: Option<&Entry>) ->
         }
     };
     for (place, path) in waiting {
-        match entry {
-            Some(entry) => {
-                let mut entry = entry.clone();
-                entry.node.name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default().to_vec();
-                run.count('A', &path, &entry.node);
-                place.fill(run, entry)?;
-            }
-            None => {
-                run.warn(&path, "not archived: it is a hard link of a file that disappeared before it could be read");
-                place.vanish(run)?;
-            }
+        if let Some(entry) = entry {
+            let mut entry = entry.clone();
+            entry.node.name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default().to_vec();
+            run.count('A', &path, &entry.node);
+            place.fill(run, entry)?;
+        } else {
+            run.warn(&path, "not archived: it is a hard link of a file that disappeared before it could be read");
+            place.vanish(run)?;
         }
     }
     Ok(())

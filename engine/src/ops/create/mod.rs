@@ -22,7 +22,9 @@ use crate::pattern::PatternSet;
 use crate::progress::Monitor;
 use crate::repository::{Archive, Commit, Packer, References, Repository};
 
+mod argument;
 mod assembly;
+mod batch;
 mod file;
 mod input;
 mod known;
@@ -79,6 +81,7 @@ impl std::str::FromStr for FilesCache {
 
 /// What to archive and how.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches of the command line")]
 pub struct CreateOptions {
     /// Host label: with `name` it says which series this is.
     pub host: String,

@@ -6,8 +6,8 @@ use crate::clock::Stopwatch;
 use crate::error::{Error, Result};
 use crate::format::manifest::Statistics;
 use crate::id::ObjectId;
+use crate::ops::create::argument::{is_tagged, open_argument};
 use crate::ops::create::paths::{PathSource, PathTree};
-use crate::ops::create::walk::{is_tagged, open_argument};
 use crate::ops::create::{CreateOptions, Created};
 use crate::progress::Monitor;
 use crate::source::{FileKind, SourceDir, Stat};
@@ -19,6 +19,9 @@ struct Preview<'a> {
     found: usize,
     device: u64,
 }
+
+/// An entry that is still to be looked at: the directory above, its name there, what it is, and its path in the archive.
+type Ahead = (Arc<SourceDir>, Vec<u8>, Stat, Vec<u8>);
 
 pub(super) fn preview(
     options: &CreateOptions,
@@ -111,12 +114,7 @@ impl Preview<'_> {
         Ok(())
     }
 
-    fn children(
-        &mut self,
-        directory: &Arc<SourceDir>,
-        path: &[u8],
-        ahead: &mut Vec<(Arc<SourceDir>, Vec<u8>, Stat, Vec<u8>)>,
-    ) {
+    fn children(&mut self, directory: &Arc<SourceDir>, path: &[u8], ahead: &mut Vec<Ahead>) {
         let before = ahead.len();
         match directory.names() {
             Ok(names) => {

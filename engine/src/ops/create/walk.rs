@@ -11,29 +11,20 @@ use rayon::Scope;
 use crate::error::{Error, FileError, Result};
 use crate::id::ObjectId;
 use crate::meta::{Attributes, Content, LinkId, Node, NodeKind, Owner, Timestamp};
+use crate::ops::create::argument::{is_tagged, open_argument};
 use crate::ops::create::assembly::{DirectoryWriter, Entry, Place, store_long_xattrs};
+use crate::ops::create::batch::Batches;
 use crate::ops::create::file::{Job, node};
 use crate::ops::create::parent::{Before, ParentDirectory};
 use crate::ops::create::paths::{PathSource, PathTree};
 use crate::ops::create::run::{Link, Run};
-use crate::ops::create::{CreateOptions, FilesCache, Input};
+use crate::ops::create::{FilesCache, Input};
 use crate::source::{FileKind, SourceDir, Stat};
-
-/// A batch goes to a worker when it holds so many bytes …
-const BATCH_BYTES: u64 = 1 << 20;
-/// … or so many files …
-const BATCH_FILES: usize = 256;
-/// … or files of so many directories, each of which keeps a descriptor open.
-const BATCH_DIRECTORIES: usize = 16;
 
 /// The state of the walk.
 pub(super) struct Walk<'s, 'w> {
     run: &'s Run<'s>,
-    scope: &'w Scope<'s>,
-    batch: Vec<Job>,
-    batch_bytes: u64,
-    batch_directories: usize,
-    slots: Arc<Slots>,
+    batch: Batches<'s, 'w>,
     /// Path in the archive of what is looked at.
     path: Vec<u8>,
     /// Which PATH argument we are in, and how long its stored name is.
@@ -44,38 +35,11 @@ pub(super) struct Walk<'s, 'w> {
     missing: Vec<String>,
 }
 
-/// Limits how many batches wait for the workers; the walk waits when all are taken.
-#[derive(Debug)]
-struct Slots {
-    free: std::sync::Mutex<usize>,
-    freed: std::sync::Condvar,
-}
-
-impl Slots {
-    fn take(&self) {
-        let mut free = self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        while *free == 0 {
-            free = self.freed.wait(free).unwrap_or_else(std::sync::PoisonError::into_inner);
-        }
-        *free -= 1;
-    }
-
-    fn give(&self) {
-        *self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += 1;
-        self.freed.notify_one();
-    }
-}
-
 impl<'s, 'w> Walk<'s, 'w> {
     pub(super) fn new(run: &'s Run<'s>, scope: &'w Scope<'s>, threads: usize) -> Self {
-        let slots = Slots { free: std::sync::Mutex::new(4 * threads), freed: std::sync::Condvar::new() };
         Self {
             run,
-            scope,
-            batch: Vec::new(),
-            batch_bytes: 0,
-            batch_directories: 0,
-            slots: Arc::new(slots),
+            batch: Batches::new(run, scope, threads),
             path: Vec::new(),
             argument: (0, 0),
             device: 0,
@@ -93,15 +57,14 @@ impl<'s, 'w> Walk<'s, 'w> {
     ) -> Result<Entry> {
         let parent = parent.map_or_else(ParentDirectory::unknown, |(tree, stamps)| ParentDirectory::new(tree, stamps));
         let mut input = input;
-        let entry = match &tree.source {
-            Some(PathSource::Path(path, number)) => self.root_directory(path, *number, parent)?,
-            _ => {
-                let writer = DirectoryWriter::new(None);
-                self.implied(writer, tree, parent, &mut input)?;
-                implied_entry(Vec::new())
-            }
+        let entry = if let Some(PathSource::Path(path, number)) = &tree.source {
+            self.root_directory(path, *number, parent)?
+        } else {
+            let writer = DirectoryWriter::new(None);
+            self.implied(writer, tree, parent, &mut input)?;
+            implied_entry(Vec::new())
         };
-        self.flush()?;
+        self.batch.flush();
         if self.found == 0 {
             return Err(Error::NoSource(self.missing.join("; ")));
         }
@@ -124,7 +87,7 @@ impl<'s, 'w> Walk<'s, 'w> {
             stamps: None,
         };
         store_long_xattrs(self.run, &mut entry)?;
-        self.directory(Arc::new(directory), DirectoryWriter::new(None), parent)?;
+        self.directory(&Arc::new(directory), DirectoryWriter::new(None), parent)?;
         Ok(entry)
     }
 
@@ -188,11 +151,11 @@ impl<'s, 'w> Walk<'s, 'w> {
     /// Everything in a directory.
     fn directory(
         &mut self,
-        directory: Arc<SourceDir>,
+        directory: &Arc<SourceDir>,
         mut writer: DirectoryWriter,
         mut parent: ParentDirectory,
     ) -> Result<()> {
-        self.batch_directories += 1;
+        self.batch.enter_directory();
         match directory.names() {
             Ok(names) => {
                 for name in names.iter() {
@@ -200,7 +163,7 @@ impl<'s, 'w> Walk<'s, 'w> {
                         return Ok(());
                     }
                     let length = self.push(name);
-                    self.named(&directory, name, &mut writer, &mut parent)?;
+                    self.named(directory, name, &mut writer, &mut parent)?;
                     self.path.truncate(length);
                 }
             }
@@ -250,7 +213,7 @@ impl<'s, 'w> Walk<'s, 'w> {
                 self.run.monitor.note(&format!("{}: a socket, skipped", String::from_utf8_lossy(&self.path)));
                 Ok(())
             }
-            FileKind::Directory => self.subdirectory(directory, source_name, name, &stat, before, writer),
+            FileKind::Directory => self.subdirectory(directory, source_name, name, &stat, before.as_ref(), writer),
             FileKind::File => self.file(directory, source_name, name, stat, before, writer),
             FileKind::Symlink | FileKind::Fifo | FileKind::CharDevice | FileKind::BlockDevice => {
                 self.special(directory, source_name, name, &stat, before, writer)
@@ -264,22 +227,21 @@ impl<'s, 'w> Walk<'s, 'w> {
         source_name: &[u8],
         name: &[u8],
         stat: &Stat,
-        before: Option<Before>,
+        before: Option<&Before>,
         writer: &mut DirectoryWriter,
     ) -> Result<()> {
         let crossing = self.run.options.one_file_system && stat.device != self.device;
         let opened = above.open_child(source_name);
-        if let (Ok(directory), false) = (&opened, crossing) {
-            if is_tagged(self.run.options, directory) {
-                self.run.monitor.entry('-', &self.path);
-                return Ok(());
-            }
+        if let (Ok(directory), false) = (&opened, crossing)
+            && is_tagged(self.run.options, directory)
+        {
+            self.run.monitor.entry('-', &self.path);
+            return Ok(());
         }
         let place = writer.reserve(self.run, name)?;
         let trusted = self.run.believes(above, stat);
-        let same = before
-            .as_ref()
-            .filter(|before| same_status(before, stat) && matches!(before.node.kind, NodeKind::Directory { .. }));
+        let same =
+            before.filter(|before| same_status(before, stat) && matches!(before.node.kind, NodeKind::Directory { .. }));
         let inherited = match same {
             Some(before) if self.run.inherits(&before.node, before.xattrs)? => {
                 Some((before.node.attributes.clone(), before.xattrs))
@@ -304,7 +266,7 @@ impl<'s, 'w> Walk<'s, 'w> {
         place.prepare(entry)?;
         let inside = DirectoryWriter::new(Some(place));
         match opened {
-            Ok(directory) if !crossing => self.directory(Arc::new(directory), inside, parent_below(before.as_ref())),
+            Ok(directory) if !crossing => self.directory(&Arc::new(directory), inside, parent_below(before)),
             Ok(_) => inside.finish(self.run),
             Err(error) => {
                 self.run.warn(&self.path, &error.chain());
@@ -343,15 +305,15 @@ impl<'s, 'w> Walk<'s, 'w> {
         };
         let mut previous = None;
         let mut status = 'A';
-        if let Some(before) = before {
-            if let NodeKind::File { chunking, size, .. } = before.node.kind {
-                previous = Some((chunking, size));
-                status = 'M';
-                if unchanged(self.run.options.files_cache, &before, &stat)
-                    && self.run.inherits(&before.node, before.xattrs)?
-                {
-                    return self.take_over(directory, source_name, &stat, before, link, place);
-                }
+        if let Some(before) = before
+            && let NodeKind::File { chunking, size, .. } = before.node.kind
+        {
+            previous = Some((chunking, size));
+            status = 'M';
+            if unchanged(self.run.options.files_cache, &before, &stat)
+                && self.run.inherits(&before.node, before.xattrs)?
+            {
+                return self.take_over(directory, source_name, &stat, before, link, place);
             }
         }
         let job = Job {
@@ -365,7 +327,8 @@ impl<'s, 'w> Walk<'s, 'w> {
             status,
             link,
         };
-        self.push_job(job)
+        self.batch.push(job);
+        Ok(())
     }
 
     /// A file that has not changed: its content is the parent's, and its attributes too unless its status changed.
@@ -481,73 +444,6 @@ impl<'s, 'w> Walk<'s, 'w> {
         self.path.extend_from_slice(name);
         length
     }
-
-    fn push_job(&mut self, job: Job) -> Result<()> {
-        self.batch_bytes += job.stat.size.max(4096);
-        self.batch.push(job);
-        let full = self.batch_bytes >= BATCH_BYTES
-            || self.batch.len() >= BATCH_FILES
-            || self.batch_directories >= BATCH_DIRECTORIES;
-        if full { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        self.batch_bytes = 0;
-        self.batch_directories = 0;
-        if self.batch.is_empty() {
-            return Ok(());
-        }
-        let batch = std::mem::take(&mut self.batch);
-        self.slots.take();
-        let (run, slots) = (self.run, Arc::clone(&self.slots));
-        self.scope.spawn(move |scope| {
-            for job in batch {
-                job.run(run, scope);
-            }
-            slots.give();
-        });
-        Ok(())
-    }
-}
-
-/// The directory that holds a PATH argument, the argument's name in it, and what it is.
-pub(super) fn open_argument(path: &Path) -> Result<(SourceDir, Vec<u8>, Stat), FileError> {
-    let found = match SourceDir::open_parent(path)? {
-        Some(found) => Some(found),
-        // `x/..` has no name of its own; what it stands for has.
-        None => {
-            let real = std::fs::canonicalize(path).map_err(|error| FileError::new("open", path, error))?;
-            SourceDir::open_parent(&real)?
-        }
-    };
-    let root = || {
-        FileError::new(
-            "open",
-            path,
-            std::io::Error::other("the root of the file system has no name to be stored under"),
-        )
-    };
-    let (parent, name) = found.ok_or_else(root)?;
-    let stat = parent.stat_child(&name)?;
-    Ok((parent, name, stat))
-}
-
-/// What marks a directory as a cache (bford.info/cachedir).
-const CACHE_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
-
-/// Whether a directory asks to be left out: CACHEDIR.TAG, or a name of --exclude-if-present.
-pub(super) fn is_tagged(options: &CreateOptions, directory: &SourceDir) -> bool {
-    let named = options.exclude_if_present.iter().any(|name| directory.stat_child(name).is_ok());
-    named || options.exclude_caches && is_cache(directory).unwrap_or(false)
-}
-
-fn is_cache(directory: &SourceDir) -> Result<bool, FileError> {
-    let name = b"CACHEDIR.TAG";
-    let stat = directory.stat_child(name)?;
-    let mut start = [0; CACHE_TAG.len()];
-    let length =
-        if stat.kind == FileKind::File { directory.open_file(name, &stat)?.read_at(&mut start, 0)? } else { 0 };
-    Ok(length == CACHE_TAG.len() && start == CACHE_TAG)
 }
 
 fn implied_entry(name: Vec<u8>) -> Entry {

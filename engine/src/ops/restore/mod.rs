@@ -41,6 +41,7 @@ pub enum Overwrite {
 
 /// What to restore, where, and how.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches of the command line")]
 pub struct RestoreOptions {
     /// Paths in the archive; all of it without any.
     pub paths: Vec<Vec<u8>>,
@@ -250,7 +251,7 @@ impl Walk<'_> {
             self.path.push(b'/');
         }
         self.path.extend_from_slice(&node.name);
-        let depth = self.path.iter().filter(|&&byte| byte == b'/').count() + 1;
+        let depth = self.path.split(|&byte| byte == b'/').count();
         let selected = self.selection.of(&self.path);
         if selected == Selected::No {
             return Ok(None);
@@ -309,10 +310,12 @@ impl Walk<'_> {
                     return Ok(None);
                 }
             };
-            if !created && ours && options.overwrite != Overwrite::Never {
-                if let Err(error) = parent.unlock_directory(name) {
-                    report.file_error(&self.path, &error)?;
-                }
+            if !created
+                && ours
+                && options.overwrite != Overwrite::Never
+                && let Err(error) = parent.unlock_directory(name)
+            {
+                report.file_error(&self.path, &error)?;
             }
         }
         report.directory(&self.path);

@@ -25,6 +25,9 @@ const PLAN_FILES: usize = 16_384;
 /// … or so many files whose pieces lie in several blocks: those are open at the same time.
 const PLAN_OPEN_FILES: usize = 128;
 
+/// A file that is being written, and its temporary name if it is to replace another.
+type OpenFile = (Option<Vec<u8>>, Arc<TargetFile>);
+
 /// A file that is being restored.
 struct Task {
     node: Node,
@@ -34,7 +37,7 @@ struct Task {
     archive_path: Vec<u8>,
     /// Something has its name: it is written beside it and renamed.
     replaces: bool,
-    file: Mutex<Option<(Option<Vec<u8>>, Arc<TargetFile>)>>,
+    file: Mutex<Option<OpenFile>>,
     /// Pieces that are not written, and one for the planning itself.
     waiting: AtomicUsize,
     failed: AtomicBool,
@@ -150,7 +153,7 @@ impl<'a> Plan<'a> {
         let empty = std::mem::take(&mut self.empty);
         self.files = 0;
         self.open_files = 0;
-        pieces.sort_by(|a, b| (a.pack, a.offset, a.position, a.at).cmp(&(b.pack, b.offset, b.position, b.at)));
+        pieces.sort_by_key(|a| (a.pack, a.offset, a.position, a.at));
         let blocks: Vec<&[Piece]> = pieces.chunk_by(|a, b| (a.pack, a.offset) == (b.pack, b.offset)).collect();
         self.context.pool.install(|| {
             blocks.into_par_iter().try_for_each(|pieces| self.block(pieces))?;
@@ -228,7 +231,7 @@ impl<'a> Plan<'a> {
                 self.lose(&piece.task, &Error::Damaged { file: format!("object {}", piece.id.to_hex()), problem });
             }
             Err(error @ (Error::Damaged { .. } | Error::ObjectMissing { .. } | Error::Store(_))) => {
-                self.lose(&piece.task, &error)
+                self.lose(&piece.task, &error);
             }
             Err(error) => return Err(error),
         }

@@ -9,6 +9,9 @@ use crate::ops::restore::Restored;
 use crate::progress::{Counters, Monitor};
 use crate::source::{Unset, UnsetAttribute};
 
+/// One path, why it could not be set there, and how often that was so.
+type Example = (Vec<u8>, String, u64);
+
 /// Counts, and speaks to the monitor.
 pub(super) struct Report<'a> {
     monitor: &'a dyn Monitor,
@@ -20,7 +23,7 @@ pub(super) struct Report<'a> {
     warnings: AtomicU64,
     damaged: AtomicU64,
     /// What could not be set, with one path and reason as an example, and how often.
-    unset: Mutex<BTreeMap<String, (Vec<u8>, String, u64)>>,
+    unset: Mutex<BTreeMap<String, Example>>,
 }
 
 fn add(counter: &AtomicU64, amount: u64) {

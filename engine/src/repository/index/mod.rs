@@ -21,7 +21,7 @@ mod merge;
 mod run;
 
 use run::{Run, RunContent};
-pub use run::{RunBlock, RunEntry, RunPack};
+pub(super) use run::{RunBlock, RunEntry, RunPack};
 
 /// Most entries of a run that is made in memory: 40 MB.
 const RUN_ENTRIES: usize = 1 << 20;
@@ -228,6 +228,7 @@ pub struct PackSet {
 
 impl PackSet {
     /// A copy that no longer changes.
+    #[must_use]
     pub fn snapshot(&self) -> Self {
         Self { bits: self.bits.iter().map(|word| AtomicU64::new(word.load(Ordering::Relaxed))).collect() }
     }

@@ -31,7 +31,7 @@ const HASH_LEN: usize = 8;
 
 /// A pack as a run knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RunPack {
+pub(crate) struct RunPack {
     /// Its name.
     pub id: PackId,
     /// The size it must have.
@@ -42,7 +42,7 @@ pub struct RunPack {
 
 /// A block as a run knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RunBlock {
+pub(crate) struct RunBlock {
     /// Index into the run's packs.
     pub pack: u32,
     /// Offset of the head in the pack.
@@ -53,7 +53,7 @@ pub struct RunBlock {
 
 /// An object as a run knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RunEntry {
+pub(crate) struct RunEntry {
     /// The object.
     pub id: ObjectId,
     /// Index into the run's blocks.
@@ -64,7 +64,7 @@ pub struct RunEntry {
 
 /// What a run is made of before it is written.
 #[derive(Debug, Default)]
-pub struct RunContent {
+pub(super) struct RunContent {
     /// The segments it stands for.
     pub segments: Vec<FileId>,
     /// Packs.
@@ -77,7 +77,7 @@ pub struct RunContent {
 
 /// A mapped run.
 #[derive(Debug)]
-pub struct Run {
+pub(super) struct Run {
     map: Mmap,
     path: PathBuf,
     page_key: PageKey,
@@ -117,7 +117,7 @@ fn page_key(cache_key: &SecretKey) -> PageKey {
 
 impl RunContent {
     /// Sorts and writes the run beside its final name, then renames it. It is a cache: nothing is synced.
-    pub fn write(mut self, path: &Path, cache_key: &SecretKey) -> Result<()> {
+    pub(super) fn write(mut self, path: &Path, cache_key: &SecretKey) -> Result<()> {
         rayon::slice::ParallelSliceMut::par_sort_unstable(self.entries.as_mut_slice());
         let Self { segments, packs, blocks, entries } = self;
         let streams = RunStreams { segments: &segments, packs: &packs, blocks: &blocks, entry_count: entries.len() };
@@ -127,7 +127,7 @@ impl RunContent {
 
 /// The tables of a run whose entries come from an iterator.
 #[derive(Debug)]
-pub struct RunStreams<'a> {
+pub(super) struct RunStreams<'a> {
     /// The segments it stands for.
     pub segments: &'a [FileId],
     /// Packs.
@@ -139,7 +139,7 @@ pub struct RunStreams<'a> {
 }
 
 /// Writes a run from entries that come sorted.
-pub fn write_run(
+pub(super) fn write_run(
     path: &Path,
     cache_key: &SecretKey,
     tables: &RunStreams<'_>,
@@ -162,7 +162,9 @@ pub fn write_run(
         head.put(&[0; 7]);
     }
     for block in tables.blocks {
-        [block.pack, block.offset, block.body_length].into_iter().for_each(|number| head.put_u32(number));
+        for number in [block.pack, block.offset, block.body_length] {
+            head.put_u32(number);
+        }
     }
     out.write(&head).map_err(local("write"))?;
     let mut bytes = Vec::with_capacity(ENTRY_LEN);
@@ -229,7 +231,7 @@ impl<W: Write> PageWriter<W> {
 
 impl Run {
     /// Maps a run and checks its header; `None` if it is not one of ours, or damaged there.
-    pub fn open(path: &Path, cache_key: &SecretKey) -> Option<Self> {
+    pub(super) fn open(path: &Path, cache_key: &SecretKey) -> Option<Self> {
         let map = sys::map_file(&File::open(path).ok()?).ok()?;
         let pages = map.len() / (PAGE + HASH_LEN);
         let body_len = pages * PAGE;
@@ -302,32 +304,32 @@ impl Run {
     }
 
     /// The segments it stands for.
-    pub fn segments(&self) -> &[FileId] {
+    pub(super) fn segments(&self) -> &[FileId] {
         &self.segments
     }
 
     /// Its packs.
-    pub fn packs(&self) -> &[RunPack] {
+    pub(super) fn packs(&self) -> &[RunPack] {
         &self.packs
     }
 
     /// How many entries it has.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.entry_count
     }
 
     /// How many blocks it has.
-    pub fn block_count(&self) -> usize {
+    pub(super) fn block_count(&self) -> usize {
         self.block_count
     }
 
     /// Where it is.
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
     /// One of its blocks.
-    pub fn block(&self, number: u32) -> Option<RunBlock> {
+    pub(super) fn block(&self, number: u32) -> Option<RunBlock> {
         let number = number as usize;
         if number >= self.block_count {
             return None;
@@ -341,7 +343,7 @@ impl Run {
     }
 
     /// The `number`-th entry in order of ids.
-    pub fn entry(&self, number: usize) -> Option<RunEntry> {
+    pub(super) fn entry(&self, number: usize) -> Option<RunEntry> {
         if number >= self.entry_count {
             return None;
         }
@@ -359,7 +361,7 @@ impl Run {
     }
 
     /// Every entry of an object: interpolation search, since ids are uniform.
-    pub fn find(&self, id: &ObjectId) -> impl Iterator<Item = RunEntry> + '_ {
+    pub(super) fn find(&self, id: &ObjectId) -> impl Iterator<Item = RunEntry> + '_ {
         let wanted = *id;
         let first = self.first_at_or_above(&wanted).unwrap_or(self.entry_count);
         (first..self.entry_count).map_while(move |number| self.entry(number).filter(|entry| entry.id == wanted))
