@@ -22,6 +22,11 @@ pub(crate) struct Show {
     pub(crate) progress: bool,
 }
 
+impl Show {
+    /// Warnings only: for what is over at once.
+    pub(crate) const QUIET: Self = Self { verbose: false, list: true, progress: false };
+}
+
 /// Speaks to the user while an operation runs; while it lives a first signal asks the operation to stop.
 #[derive(Debug)]
 pub(crate) struct Console<'a> {

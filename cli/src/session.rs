@@ -49,6 +49,10 @@ impl Caller<'_> {
     pub(crate) fn open(&self, place: &Place, purpose: Purpose) -> Result<Repository> {
         let store = store(place)?;
         let probe = probe(place, store.as_ref())?;
+        if purpose == Purpose::Write {
+            // What killed writers left half written; that it cannot be removed harms nothing.
+            let _ = LocalStore::open(&place.path).and_then(|store| store.remove_stale_uploads());
+        }
         let mut tries = TRIES;
         loop {
             tries -= 1;

@@ -21,7 +21,7 @@ pub(super) fn run(caller: Caller<'_>, args: &InfoArgs) -> Result<Exit> {
         None => show_repository(&selected.repository, args.json, &mut out)?,
     }
     out.finish()?;
-    Ok(Exit::Success)
+    Ok(Exit::with_warnings(selected.warnings))
 }
 
 fn show_repository(repository: &Repository, json: bool, out: &mut Out) -> Result<()> {

@@ -9,6 +9,7 @@ use crate::args::ListArgs;
 use crate::exit::Exit;
 use crate::json::{ArchiveJson, EntryJson, ListJson, RepositoryJson};
 use crate::out::Out;
+use crate::progress::{Console, Show};
 use crate::render;
 use crate::session::Caller;
 
@@ -16,16 +17,17 @@ use crate::session::Caller;
 pub(super) fn run(caller: Caller<'_>, args: &ListArgs) -> Result<Exit> {
     let selected = super::select(caller, args.archive.as_ref())?;
     let mut out = Out::new();
+    let console = Console::new(Show::QUIET, caller.signals);
     match &selected.archive {
         Some(archive) => entries(&selected.repository, archive, args.json, &mut out)?,
-        None => archives(&selected.repository, args.json, &mut out)?,
+        None => archives(&selected.repository, &console, args.json, &mut out)?,
     }
     out.finish()?;
-    Ok(Exit::Success)
+    Ok(Exit::with_warnings(selected.warnings + console.warnings()))
 }
 
-fn archives(repository: &Repository, json: bool, out: &mut Out) -> Result<()> {
-    let archives = archives::list(repository)?;
+fn archives(repository: &Repository, console: &Console<'_>, json: bool, out: &mut Out) -> Result<()> {
+    let archives = archives::list(repository, console)?;
     if json {
         let archives = archives.iter().map(ArchiveJson::of).collect();
         return out.json(&ListJson { repository: RepositoryJson::of(repository), archives });

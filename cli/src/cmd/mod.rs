@@ -19,6 +19,7 @@ use vault_engine::repository::Repository;
 use crate::args::{Cli, Verb};
 use crate::exit::{Exit, usage};
 use crate::location::split_address;
+use crate::progress::{Console, Show};
 use crate::selector;
 use crate::session::{Caller, Purpose};
 use crate::signals::Signals;
@@ -43,6 +44,8 @@ struct Selected {
     repository: Repository,
     /// `None` where the argument named a repository only.
     archive: Option<Archive>,
+    /// Archives that could not be read when this one was looked for.
+    warnings: u64,
 }
 
 /// Opens the repository and finds the archive of `ARCHIVE`, `REPO::ARCHIVE` or `REPO::`.
@@ -56,6 +59,7 @@ fn select(caller: Caller<'_>, argument: Option<&OsString>) -> Result<Selected> {
     // Read before anything is opened: a wrong one should not cost a passphrase.
     let selector = if text.is_empty() { None } else { Some(selector::parse(text, &TimeZone::system())?) };
     let repository = caller.open(&place, Purpose::Read)?;
-    let archive = selector.map(|selector| archives::select(&repository, &selector, text)).transpose()?;
-    Ok(Selected { repository, archive })
+    let console = Console::new(Show::QUIET, caller.signals);
+    let archive = selector.map(|selector| archives::select(&repository, &selector, text, &console)).transpose()?;
+    Ok(Selected { repository, archive, warnings: console.warnings() })
 }

@@ -32,7 +32,7 @@ pub(super) fn run(caller: Caller<'_>, args: &RestoreArgs) -> Result<Exit> {
     let show = Show { verbose: caller.common.verbose, list: args.list, progress: args.progress };
     let console = Console::new(show, caller.signals);
     let restored = restore::restore(&selected.repository, archive, &options, &console)?;
-    let warnings = restored.warnings.max(console.warnings());
+    let warnings = restored.warnings.max(console.warnings()) + selected.warnings;
     drop(console);
 
     let mut out = Out::new();

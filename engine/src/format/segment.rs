@@ -88,3 +88,20 @@ fn decode_pack(take: &mut Take<'_>) -> Decoded<IndexedPack> {
     let trailer = take.blob("trailer")?.to_vec();
     Ok(IndexedPack { id, size, class, trailer })
 }
+
+/// Packs into segments that are not too long.
+pub fn segment_groups(packs: Vec<IndexedPack>) -> Vec<Vec<IndexedPack>> {
+    let mut groups: Vec<Vec<IndexedPack>> = Vec::new();
+    let mut length = 0;
+    for pack in packs {
+        length += pack.encoded_length();
+        match groups.last_mut() {
+            Some(group) if length <= SEGMENT_LIMIT => group.push(pack),
+            _ => {
+                length = pack.encoded_length();
+                groups.push(vec![pack]);
+            }
+        }
+    }
+    groups
+}

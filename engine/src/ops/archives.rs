@@ -7,6 +7,7 @@ use crate::error::{ArchiveProblem, Error, Result};
 use crate::format::manifest::decode_warnings;
 use crate::meta::{Node, Timestamp};
 use crate::ops::walk::{complete_xattrs, each_entry};
+use crate::progress::Monitor;
 use crate::repository::{Reader, Repository};
 
 pub use crate::format::manifest::Statistics;
@@ -39,17 +40,19 @@ pub enum Selector {
     Id(String),
 }
 
-/// Every archive that counts, oldest first.
-pub fn list(repository: &Repository) -> Result<Vec<Archive>> {
-    repository.archives()
+/// Every archive that counts, oldest first. One that cannot be read is a warning.
+pub fn list(repository: &Repository, monitor: &dyn Monitor) -> Result<Vec<Archive>> {
+    repository.archives(&mut |id, error| {
+        monitor.warning(b"", &format!("archive aid:{id} cannot be read and is left out: {error}; run `vault check`"));
+    })
 }
 
 /// The archive that a selector means; `text` is how the user wrote it.
 ///
 /// # Errors
 /// `Archive`: there is none, or series of several hosts match.
-pub fn select(repository: &Repository, selector: &Selector, text: &str) -> Result<Archive> {
-    choose(&repository.archives()?, selector, text).map_err(Error::Archive)
+pub fn select(repository: &Repository, selector: &Selector, text: &str, monitor: &dyn Monitor) -> Result<Archive> {
+    choose(&list(repository, monitor)?, selector, text).map_err(Error::Archive)
 }
 
 fn choose(archives: &[Archive], selector: &Selector, text: &str) -> Result<Archive, ArchiveProblem> {

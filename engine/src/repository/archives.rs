@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::file::Class;
 use crate::format::manifest::Manifest;
 use crate::format::mark::Mark;
@@ -55,18 +55,20 @@ impl Repository {
         Ok(listing)
     }
 
-    /// Every archive that counts, oldest first.
-    ///
-    /// # Errors
-    /// A manifest or mark that is damaged: an archive is never left out silently.
-    pub fn archives(&self) -> Result<Vec<Archive>> {
+    /// Every archive that counts, oldest first. One whose manifest or mark cannot be read is told to `damaged`, and the others are given:
+    /// what is lost of one archive must not keep the next night from being archived, nor another from being restored.
+    pub fn archives(&self, damaged: &mut dyn FnMut(ArchiveId, &Error)) -> Result<Vec<Archive>> {
         let ids: Vec<_> = self.list_archives()?.counting().collect();
-        let found: Vec<Option<Archive>> =
-            ids.into_par_iter().map(|id| self.counting_archive(id)).collect::<Result<_>>()?;
-        let mut archives: Vec<Archive> = found.into_iter().flatten().collect();
-        archives.sort_by(|a, b| {
-            (a.manifest.time, a.manifest.sequence, a.id).cmp(&(b.manifest.time, b.manifest.sequence, b.id))
-        });
+        let found: Vec<_> = ids.into_par_iter().map(|id| (id, self.counting_archive(id))).collect();
+        let mut archives = Vec::with_capacity(found.len());
+        for (id, found) in found {
+            match found {
+                Ok(archive) => archives.extend(archive),
+                Err(error @ (Error::Damaged { .. } | Error::Unsupported { .. })) => damaged(id, &error),
+                Err(error) => return Err(error),
+            }
+        }
+        archives.sort_by_key(|archive| (archive.manifest.time, archive.manifest.sequence, archive.id));
         Ok(archives)
     }
 

@@ -50,7 +50,11 @@ impl Repository {
     /// The store failed: the archive does not count, whatever is left of it is expired by a compaction.
     pub fn commit(&self, manifest: &Manifest, references: &References, each_object: &EachObject<'_>) -> Result<Commit> {
         let id = self.put_manifest(manifest)?;
-        let Some(packs) = self.confirm_packs(manifest, references, each_object)? else { return Ok(Commit::Again) };
+        let Some(packs) = self.confirm_packs(manifest, references, each_object)? else {
+            // It has no mark, so nobody relies on it; left behind, it would be a root whose objects nobody has.
+            self.core.store.remove(&Key::archive(id))?;
+            return Ok(Commit::Again);
+        };
         self.core.store.put(&Key::ok_mark(id), &Mark::Ok.encode(id))?;
         if self.stands(id)? { Ok(Commit::Done { id, packs }) } else { Ok(Commit::Again) }
     }

@@ -9,6 +9,7 @@ use crate::crypto::{KeyRing, Subkey};
 use crate::error::{Error, Result, StoreErrorKind};
 use crate::format::config::{Config, Profile};
 use crate::format::file::{Class, SessionId, open_file, seal_file};
+use crate::format::segment::{Segment, segment_groups};
 use crate::format::{FILE_LIMIT, FormatError, Opened};
 use crate::id::{FileId, RepositoryId};
 use crate::store::{Key, Kind, Store};
@@ -18,8 +19,10 @@ mod commit;
 mod index;
 mod look;
 mod open;
+mod open_pack;
 mod packer;
 mod reader;
+mod rebuild;
 mod session;
 
 pub use archives::{Archive, ArchiveListing};
@@ -112,6 +115,28 @@ impl Repository {
         self.load_index_of(&look)
     }
 
+    /// Loads the index and adds what packs hold that no segment names, read from the packs themselves: for readers that miss something.
+    pub(crate) fn load_index_with_orphans(&self) -> Result<Index> {
+        let look = Look::index(&self.core)?;
+        let index = self.load_index_of(&look)?;
+        index.add_unnamed(&rebuild::orphans(&self.core, &look, &index)?)?;
+        Ok(index)
+    }
+
+    /// Loads the index for a writer. Packs that no segment names, left by a run that was killed, are put into a segment of ours and used again.
+    pub(crate) fn load_index_and_adopt(&self) -> Result<(Index, Vec<FileId>)> {
+        let look = Look::index(&self.core)?;
+        let mut index = self.load_index_of(&look)?;
+        let mut adopted = Vec::new();
+        for packs in segment_groups(rebuild::orphans(&self.core, &look, &index)?) {
+            let segment = Segment { writer: self.core.host_id, replaces: Vec::new(), packs };
+            let (name, _) = self.core.put_sealed(Kind::Index, Class::Index, &segment.encode())?;
+            index.adopt(name, &segment)?;
+            adopted.push(name);
+        }
+        Ok((index, adopted))
+    }
+
     /// Loads the index that a look lists.
     pub(crate) fn load_index_of(&self, look: &Look) -> Result<Index> {
         let folder = Arc::new(CacheFolder::open(self.cache_dir.as_ref().map(|dir| dir.join("index")).as_deref())?);
@@ -139,10 +164,10 @@ impl Core {
     }
 
     /// An index segment, or `None` if it is gone: another has replaced it.
-    pub(crate) fn read_segment(&self, id: FileId) -> Result<Option<crate::format::segment::Segment>> {
+    pub(crate) fn read_segment(&self, id: FileId) -> Result<Option<Segment>> {
         let key = Key::file(Kind::Index, id);
         let Some(payload) = self.read_sealed(&key, Class::Index)? else { return Ok(None) };
-        crate::format::segment::Segment::decode(&payload).map(Some).map_err(|error| damaged(&key, error))
+        Segment::decode(&payload).map(Some).map_err(|error| damaged(&key, error))
     }
 }
 

@@ -11,28 +11,24 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::compress::{Codec, Compression};
+use crate::compress::Compression;
 use crate::crypto::Purpose;
-use crate::error::{Error, Result};
-use crate::format::block::{
-    BlockContent, BlockKind, Compressed, ENTRY_LEN, Entry, SealedBlock, compress_block, seal_padding,
-};
-use crate::format::file::{Class, FileCipher, HEADER_LEN, padded};
-use crate::format::pack::{BlockEntry, TAIL_LEN, Tail, encode_block_entry};
+use crate::error::{Error, Result, StoreError};
+use crate::format::BLOCK_OBJECTS;
+use crate::format::block::{BlockContent, BlockKind, Compressed, ENTRY_LEN, Entry, compress_block};
+use crate::format::file::Class;
 use crate::format::records::Verb;
-use crate::format::segment::{IndexedPack, SEGMENT_LIMIT, Segment};
-use crate::format::{BLOCK_OBJECTS, PACK_LIMIT};
+use crate::format::segment::{IndexedPack, Segment, segment_groups};
 use crate::id::{FileId, ObjectId, PackId};
+use crate::repository::open_pack::OpenPack;
 use crate::repository::session::Session;
 use crate::repository::{Core, Index, PackNumber, Repository};
-use crate::store::{Key, Kind, Upload};
+use crate::store::Kind;
 
 /// A segment is put after so many objects …
 const SEGMENT_OBJECTS: usize = 250_000;
 /// … or so many bytes of packs.
 const SEGMENT_BYTES: u64 = 2 << 30;
-/// A pack is closed after so many objects, so that its trailer fits into a segment.
-const PACK_OBJECTS: u32 = 131_072;
 /// A block is closed after so many objects: their directory is then as long as a quarter of a block.
 const SMALL_BLOCK_OBJECTS: usize = 4096;
 /// The claims are spread over so many locks.
@@ -93,35 +89,6 @@ struct Pending {
     put: Vec<(PackId, u64)>,
     segments: Vec<FileId>,
     session: Option<Session>,
-}
-
-/// A pack that is being written.
-#[derive(Debug)]
-struct OpenPack {
-    class: Class,
-    cipher: CipherBox,
-    next_ordinal: AtomicU32,
-    objects: AtomicU32,
-    reserved: AtomicU64,
-    state: Mutex<PackState>,
-}
-
-/// A cipher with nothing to print.
-struct CipherBox(FileCipher);
-
-impl std::fmt::Debug for CipherBox {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("FileCipher")
-    }
-}
-
-#[derive(Debug)]
-struct PackState {
-    upload: Box<dyn Upload>,
-    hasher: Box<blake3::Hasher>,
-    offset: u64,
-    plain_bytes: u64,
-    blocks: Vec<BlockEntry>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -234,10 +201,15 @@ impl Packer {
     fn store(&self, purpose: Purpose, entries: &[Entry], plain: &[u8]) -> Result<()> {
         self.shared.check()?;
         debug_assert!(entries.len() <= BLOCK_OBJECTS, "a block of too many objects");
-        let compressed = compress_block(&BlockContent { entries, plain }, self.compression)?;
+        let compression = match purpose {
+            Purpose::Data => self.compression,
+            // Always worth it, whatever the data are.
+            Purpose::Meta => Compression::default(),
+        };
+        let compressed = compress_block(&BlockContent { entries, plain }, compression)?;
         let codec = compressed.codec();
         let (pack, ordinal) = self.reserve(purpose, &compressed, entries.len())?;
-        let sealed = compressed.seal(&pack.cipher.0, ordinal, BlockKind::Objects);
+        let sealed = compressed.seal(pack.cipher(), ordinal, BlockKind::Objects);
         let appended = sealed.and_then(|sealed| pack.append(&sealed, codec, entries, plain.len()));
         self.let_go(pack)?;
         appended
@@ -254,12 +226,8 @@ impl Packer {
             Some(pack) => pack,
             None => Arc::new(OpenPack::create(&self.shared.core, class)?),
         };
-        let ordinal = pack.next_ordinal.fetch_add(1, Ordering::Relaxed);
-        let length = block.sealed_length() as u64;
-        let reserved = pack.reserved.fetch_add(length, Ordering::Relaxed) + length;
-        let count = u32::try_from(objects).unwrap_or(u32::MAX);
-        let objects = pack.objects.fetch_add(count, Ordering::Relaxed).saturating_add(count);
-        if reserved < u64::from(self.shared.core.profile.pack_bytes) && objects < PACK_OBJECTS {
+        let (ordinal, has_room) = pack.reserve(&self.shared.core, block, objects);
+        if has_room {
             *place = Some(Arc::clone(&pack));
         }
         Ok((pack, ordinal))
@@ -269,8 +237,8 @@ impl Packer {
     fn toss(&self) -> &Mutex<Option<Arc<OpenPack>>> {
         let [first, second] = &self.data;
         let half = u64::from(self.shared.core.profile.pack_bytes) / 2;
-        let young = self.coin.load(Ordering::Relaxed) == 0
-            && lock(first).as_ref().is_none_or(|pack| pack.reserved.load(Ordering::Relaxed) < half);
+        let young =
+            self.coin.load(Ordering::Relaxed) == 0 && lock(first).as_ref().is_none_or(|pack| pack.reserved() < half);
         if young {
             return first;
         }
@@ -356,84 +324,6 @@ fn entry(id: ObjectId, bytes: &[u8]) -> Result<Entry> {
     Ok(Entry { id, length })
 }
 
-impl OpenPack {
-    fn create(core: &Core, class: Class) -> Result<Self> {
-        let cipher = FileCipher::create(&core.ring, class, core.session)?;
-        let mut upload = core.store.begin()?;
-        upload.append(cipher.header())?;
-        let mut hasher = Box::new(blake3::Hasher::new());
-        hasher.update(cipher.header());
-        let state = PackState { upload, hasher, offset: HEADER_LEN as u64, plain_bytes: 0, blocks: Vec::new() };
-        Ok(Self {
-            class,
-            cipher: CipherBox(cipher),
-            next_ordinal: AtomicU32::new(0),
-            objects: AtomicU32::new(0),
-            reserved: AtomicU64::new(0),
-            state: Mutex::new(state),
-        })
-    }
-
-    fn append(&self, block: &SealedBlock, codec: Codec, entries: &[Entry], plain_length: usize) -> Result<()> {
-        let mut state = lock(&self.state);
-        let offset = u32::try_from(state.offset).map_err(|_| Error::Internal("a pack of 4 GiB".to_owned()))?;
-        let body_length =
-            u32::try_from(block.body.len()).map_err(|_| Error::Internal("a block of 4 GiB".to_owned()))?;
-        state.write(&block.head)?;
-        state.write(&block.body)?;
-        state.plain_bytes += plain_length as u64;
-        state.blocks.push(BlockEntry { offset, body_length, codec, entries: entries.to_vec() });
-        Ok(())
-    }
-
-    /// Trailer, padding, tail; then sync and name. After this returns the pack is durable.
-    fn finish(self, core: &Core) -> Result<IndexedPack> {
-        let Self { class, cipher: CipherBox(cipher), next_ordinal, state, .. } = self;
-        let mut state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let ordinal = next_ordinal.into_inner();
-        let mut trailer = Vec::new();
-        for block in &state.blocks {
-            encode_block_entry(block, &mut trailer);
-        }
-        let number = |n: usize| u32::try_from(n).map_err(|_| Error::Internal("a pack too large".to_owned()));
-        let objects = state.blocks.iter().map(|block| block.entries.len()).sum();
-        let tail = Tail {
-            trailer_offset: number(usize::try_from(state.offset).unwrap_or(usize::MAX))?,
-            blocks: number(state.blocks.len())?,
-            objects: number(objects)?,
-            plain_bytes: state.plain_bytes,
-            writer: core.host_id,
-        };
-        let content = BlockContent { entries: &[], plain: &trailer };
-        let sealed = compress_block(&content, Compression::None)?.seal(&cipher, ordinal, BlockKind::Trailer)?;
-        state.write(&sealed.head)?;
-        state.write(&sealed.body)?;
-        let bare = state.offset + TAIL_LEN as u64;
-        let gap = usize::try_from(padded(bare) - bare).unwrap_or(0);
-        if gap > 0 {
-            let padding = seal_padding(&cipher, ordinal + 1, gap)?;
-            state.write(&padding.head)?;
-            state.write(&padding.body)?;
-        }
-        state.write(&tail.seal(&cipher)?)?;
-        if state.offset > PACK_LIMIT {
-            return Err(Error::Internal("a pack of more than 1 GiB".to_owned()));
-        }
-        let id = PackId::from_bytes(*state.hasher.finalize().as_bytes());
-        state.upload.finish(&Key::pack(id))?;
-        Ok(IndexedPack { id, size: state.offset, class, trailer })
-    }
-}
-
-impl PackState {
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.hasher.update(bytes);
-        self.upload.append(bytes)?;
-        self.offset += bytes.len() as u64;
-        Ok(())
-    }
-}
-
 /// The thread that makes packs durable: one, because a disk syncs no faster for being asked twice.
 fn finish_packs(shared: &Shared, packs: &Receiver<OpenPack>, verb: Verb) {
     for pack in packs {
@@ -448,10 +338,7 @@ fn finish_packs(shared: &Shared, packs: &Receiver<OpenPack>, verb: Verb) {
 
 impl Shared {
     fn check(&self) -> Result<()> {
-        let mut failed = lock(&self.failed);
-        let Some(error) = failed.take() else { return Ok(()) };
-        *failed = Some(Error::Internal("an earlier write to the repository failed".to_owned()));
-        Err(error)
+        lock(&self.failed).as_ref().map_or(Ok(()), |error| Err(again(error)))
     }
 
     fn finish_pack(&self, pack: OpenPack, verb: Verb) -> Result<()> {
@@ -477,7 +364,7 @@ impl Shared {
     /// Puts what is durable and not yet indexed into segments; then its claims are the index's.
     fn put_segments(&self) -> Result<()> {
         let packs = std::mem::take(&mut lock(&self.pending).packs);
-        for packs in group(packs) {
+        for packs in segment_groups(packs) {
             let segment = Segment { writer: self.core.host_id, replaces: Vec::new(), packs };
             let (name, size) = self.core.put_sealed(Kind::Index, Class::Index, &segment.encode())?;
             self.stored_bytes.fetch_add(size, Ordering::Relaxed);
@@ -506,19 +393,13 @@ impl Shared {
     }
 }
 
-/// Packs into segments that are not too long.
-fn group(packs: Vec<IndexedPack>) -> Vec<Vec<IndexedPack>> {
-    let mut groups: Vec<Vec<IndexedPack>> = Vec::new();
-    let mut length = 0;
-    for pack in packs {
-        length += pack.encoded_length();
-        match groups.last_mut() {
-            Some(group) if length <= SEGMENT_LIMIT => group.push(pack),
-            _ => {
-                length = pack.encoded_length();
-                groups.push(vec![pack]);
-            }
+/// The same failure for everybody who asks: whoever comes first must not be the only one to know why.
+fn again(error: &Error) -> Error {
+    match error {
+        Error::Store(error) => {
+            let source = error.source.as_ref().map(|source| std::io::Error::new(source.kind(), source.to_string()));
+            Error::Store(StoreError { action: error.action, key: error.key.clone(), kind: error.kind, source })
         }
+        other => Error::Internal(other.to_string()),
     }
-    groups
 }

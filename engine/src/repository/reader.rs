@@ -53,7 +53,7 @@ impl<'r> Reader<'r> {
 
     /// Looks again: what was not found may have been moved.
     fn look_again(&self) -> Result<()> {
-        let index = Arc::new(self.repository.load_index()?);
+        let index = Arc::new(self.repository.load_index_with_orphans()?);
         *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
         Ok(())
     }

@@ -17,6 +17,7 @@ use crate::format::manifest::{Manifest, Statistics, encode_warnings};
 use crate::format::records::Verb;
 use crate::id::{FileId, ObjectId};
 use crate::meta::{NodeKind, Timestamp};
+use crate::ops::archives;
 use crate::ops::walk::each_object;
 use crate::pattern::PatternSet;
 use crate::progress::Monitor;
@@ -192,9 +193,10 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     fn make(&self, input: Option<Input>) -> Result<Option<Created>> {
-        let history = History::read(self.repository, self.options)?;
+        let history = History::read(self.repository, self.options, self.monitor)?;
         history.warn_of_new_label(self.options, self.monitor);
-        let index = Arc::new(self.repository.load_index()?);
+        let (index, adopted) = self.repository.load_index_and_adopt()?;
+        let index = Arc::new(index);
         let inherited = history.parent.as_ref().and_then(|parent| known::packs_of(self.repository, parent));
         let whole = inherited.as_ref().is_some_and(|packs| index.all_good(packs));
         let mut packer = Packer::new(self.repository, Arc::clone(&index), self.options.compression, Verb::Create);
@@ -209,7 +211,8 @@ impl Attempt<'_> {
             }
             other => other?,
         };
-        let segments = packer.flush()?;
+        let mut segments = packer.flush()?;
+        segments.extend(adopted);
         let mut references = References { packs: index.packs_of(&outcome.found) };
         references.packs.extend(packer.packs());
         references.packs.extend(inherited.filter(|_| whole).into_iter().flatten());
@@ -336,8 +339,8 @@ struct History {
 }
 
 impl History {
-    fn read(repository: &Repository, options: &CreateOptions) -> Result<Self> {
-        let archives = repository.archives()?;
+    fn read(repository: &Repository, options: &CreateOptions, monitor: &dyn Monitor) -> Result<Self> {
+        let archives = archives::list(repository, monitor)?;
         let paths = stored_paths(options);
         let newest = |matches: &dyn Fn(&Manifest) -> bool| {
             let matching = archives.iter().filter(|archive| matches(&archive.manifest));

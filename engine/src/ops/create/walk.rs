@@ -21,6 +21,9 @@ use crate::ops::create::run::{Link, Run};
 use crate::ops::create::{FilesCache, Input};
 use crate::source::{FileKind, SourceDir, Stat};
 
+/// Deepest directory: the walk has a stack for so many.
+const DEEPEST: usize = 16_384;
+
 /// The state of the walk.
 pub(super) struct Walk<'s, 'w> {
     run: &'s Run<'s>,
@@ -30,6 +33,8 @@ pub(super) struct Walk<'s, 'w> {
     /// Which PATH argument we are in, and how long its stored name is.
     argument: (u16, usize),
     device: u64,
+    /// How many directories we are in.
+    depth: usize,
     /// PATHs that could be read at all.
     pub(super) found: usize,
     missing: Vec<String>,
@@ -43,6 +48,7 @@ impl<'s, 'w> Walk<'s, 'w> {
             path: Vec::new(),
             argument: (0, 0),
             device: 0,
+            depth: 0,
             found: 0,
             missing: Vec::new(),
         }
@@ -156,6 +162,7 @@ impl<'s, 'w> Walk<'s, 'w> {
         mut parent: ParentDirectory,
     ) -> Result<()> {
         self.batch.enter_directory();
+        self.depth += 1;
         match directory.names() {
             Ok(names) => {
                 for name in names.iter() {
@@ -169,6 +176,7 @@ impl<'s, 'w> Walk<'s, 'w> {
             }
             Err(error) => self.run.warn(&self.path, &error.chain()),
         }
+        self.depth -= 1;
         writer.finish(self.run)
     }
 
@@ -231,7 +239,8 @@ impl<'s, 'w> Walk<'s, 'w> {
         writer: &mut DirectoryWriter,
     ) -> Result<()> {
         let crossing = self.run.options.one_file_system && stat.device != self.device;
-        let opened = above.open_child(source_name);
+        let opened =
+            if self.depth < DEEPEST { above.open_child(source_name) } else { Err(too_deep(above, source_name)) };
         if let (Ok(directory), false) = (&opened, crossing)
             && is_tagged(self.run.options, directory)
         {
@@ -444,6 +453,11 @@ impl<'s, 'w> Walk<'s, 'w> {
         self.path.extend_from_slice(name);
         length
     }
+}
+
+fn too_deep(above: &SourceDir, name: &[u8]) -> FileError {
+    let problem = format!("directories are archived {DEEPEST} deep at most");
+    FileError::new("enter", above.child_path(name), std::io::Error::other(problem))
 }
 
 fn implied_entry(name: Vec<u8>) -> Entry {

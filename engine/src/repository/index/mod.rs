@@ -11,9 +11,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
+use crate::codec::DecodeError;
 use crate::crypto::SecretKey;
 use crate::error::{Error, Result};
-use crate::format::segment::Segment;
+use crate::format::segment::{IndexedPack, Segment};
 use crate::id::{FileId, ObjectId, PackId};
 use crate::repository::look::Look;
 
@@ -51,6 +52,9 @@ enum PackState {
     /// It is missing, or not what it should be.
     Absent,
 }
+
+/// Reads and opens a segment; `None` if it is gone.
+pub(super) type ReadSegment<'a> = dyn Fn(FileId) -> Result<Option<Segment>> + Sync + 'a;
 
 #[derive(Debug)]
 struct LoadedRun {
@@ -108,12 +112,7 @@ impl std::fmt::Debug for Index {
 impl Index {
     /// Loads the union of the segments that `look` lists. Runs in the folder that stand for listed segments are taken over, runs that
     /// stand for others are removed, and what is missing is read by `read`.
-    pub fn load(
-        folder: Arc<CacheFolder>,
-        cache_key: SecretKey,
-        look: &Look,
-        read: &(dyn Fn(FileId) -> Result<Option<Segment>> + Sync),
-    ) -> Result<Self> {
+    pub fn load(folder: Arc<CacheFolder>, cache_key: SecretKey, look: &Look, read: &ReadSegment<'_>) -> Result<Self> {
         let mut runs = take_over(&folder, &cache_key, &look.segments);
         let known: HashSet<FileId> = runs.iter().flat_map(|run| run.segments().iter().copied()).collect();
         let missing: Vec<FileId> = look.segments.iter().filter(|id| !known.contains(id)).copied().collect();
@@ -201,13 +200,44 @@ impl Index {
     pub fn add(&self, name: FileId, segment: &Segment) -> Result<()> {
         let mut content = RunContent::default();
         collect(name, segment, &mut content)?;
+        self.add_run(content, |_, _| PackState::Good(PackNumber::OWN.0))
+    }
+
+    /// Adds packs that were there and that a segment of this process names now.
+    pub fn adopt(&mut self, name: FileId, segment: &Segment) -> Result<()> {
+        let mut content = RunContent::default();
+        collect(name, segment, &mut content)?;
+        let base = u32::try_from(self.known_packs.len()).unwrap_or(u32::MAX);
+        self.known_packs.extend(segment.packs.iter().map(|pack| (pack.id, pack.size)));
+        self.add_run(content, |_, at| PackState::Good(base.saturating_add(at)))
+    }
+
+    /// Adds packs that no segment names, for reading only: no archive may come to depend on what no segment names.
+    pub fn add_unnamed(&self, packs: &[IndexedPack]) -> Result<()> {
+        if packs.is_empty() {
+            return Ok(());
+        }
+        let mut content = RunContent::default();
+        collect_packs(packs, "packs/", &mut content)?;
+        self.add_run(content, |_, _| PackState::Condemned)
+    }
+
+    fn add_run(&self, content: RunContent, state: impl Fn(&RunPack, u32) -> PackState) -> Result<()> {
         let run = write_and_open(content, &self.folder, &self.cache_key)?;
-        let states = vec![PackState::Good(PackNumber::OWN.0); run.packs().len()];
+        let states = (0..).zip(run.packs()).map(|(at, pack)| state(pack, at)).collect();
         let mut runs = self.runs.write().unwrap_or_else(PoisonError::into_inner);
         let mut longer: Vec<_> = runs.iter().cloned().collect();
         longer.push(Arc::new(LoadedRun { run, states }));
         *runs = Arc::new(longer);
         Ok(())
+    }
+
+    /// The packs that some run knows, whatever became of them.
+    pub fn known_names(&self) -> HashSet<PackId> {
+        self.runs()
+            .iter()
+            .flat_map(|loaded| loaded.run.packs().iter().map(|pack| pack.id).collect::<Vec<_>>())
+            .collect()
     }
 }
 
@@ -287,13 +317,12 @@ fn load_missing(
     folder: &CacheFolder,
     cache_key: &SecretKey,
     missing: &[FileId],
-    read: &(dyn Fn(FileId) -> Result<Option<Segment>> + Sync),
+    read: &ReadSegment<'_>,
 ) -> Result<Vec<Run>> {
     let mut runs = Vec::new();
     let mut content = RunContent::default();
     for group in missing.chunks(4) {
-        let segments: Vec<_> =
-            group.to_vec().into_par_iter().map(|id| read(id).map(|found| (id, found))).collect::<Result<_>>()?;
+        let segments: Vec<_> = group.to_vec().into_par_iter().map(|id| readable(id, read)).collect::<Result<_>>()?;
         for (id, segment) in segments {
             if let Some(segment) = segment {
                 collect(id, &segment, &mut content)?;
@@ -309,17 +338,28 @@ fn load_missing(
     Ok(runs)
 }
 
+/// A segment, or `None` if it is gone or damaged: the packs that it named say themselves what is in them (rebuild.rs), and check names it.
+fn readable(id: FileId, read: &ReadSegment<'_>) -> Result<(FileId, Option<Segment>)> {
+    match read(id) {
+        Ok(found) => Ok((id, found)),
+        Err(Error::Damaged { .. }) => Ok((id, None)),
+        Err(error) => Err(error),
+    }
+}
+
 fn collect(id: FileId, segment: &Segment, content: &mut RunContent) -> Result<()> {
     content.segments.push(id);
+    collect_packs(&segment.packs, &format!("index/{}", id.to_hex()), content)
+}
+
+fn collect_packs(packs: &[IndexedPack], file: &str, content: &mut RunContent) -> Result<()> {
     let number = |n: usize| u32::try_from(n).map_err(|_| Error::Internal("an index run of 2^32 blocks".to_owned()));
-    for pack in &segment.packs {
-        let damaged = |error: crate::codec::DecodeError| Error::Damaged {
-            file: format!("index/{}", id.to_hex()),
-            problem: error.to_string(),
-        };
+    let damaged = |error: DecodeError| Error::Damaged { file: file.to_owned(), problem: error.to_string() };
+    for pack in packs {
+        let blocks = pack.blocks().map_err(damaged)?;
         let pack_number = number(content.packs.len())?;
         content.packs.push(RunPack { id: pack.id, size: pack.size, class: pack.class });
-        for block in pack.blocks().map_err(damaged)? {
+        for block in blocks {
             let block_number = number(content.blocks.len())?;
             content.blocks.push(RunBlock { pack: pack_number, offset: block.offset, body_length: block.body_length });
             for (position, entry) in (0u32..).zip(&block.entries) {

@@ -1,0 +1,153 @@
+//! A pack while it is written: blocks from many threads, then trailer, padding and tail.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::compress::{Codec, Compression};
+use crate::error::{Error, Result};
+use crate::format::PACK_LIMIT;
+use crate::format::block::{BlockContent, BlockKind, Compressed, Entry, SealedBlock, compress_block, seal_padding};
+use crate::format::file::{Class, FileCipher, HEADER_LEN, padded};
+use crate::format::pack::{BlockEntry, TAIL_LEN, Tail, encode_block_entry};
+use crate::format::segment::IndexedPack;
+use crate::id::PackId;
+use crate::repository::Core;
+use crate::store::{Key, Upload};
+
+/// A pack is closed after so many objects, so that its trailer fits into a segment.
+const PACK_OBJECTS: u32 = 131_072;
+
+/// A pack that is being written.
+#[derive(Debug)]
+pub(super) struct OpenPack {
+    class: Class,
+    cipher: CipherBox,
+    next_ordinal: AtomicU32,
+    objects: AtomicU32,
+    reserved: AtomicU64,
+    state: Mutex<PackState>,
+}
+
+/// A cipher with nothing to print.
+struct CipherBox(FileCipher);
+
+impl std::fmt::Debug for CipherBox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FileCipher")
+    }
+}
+
+#[derive(Debug)]
+struct PackState {
+    upload: Box<dyn Upload>,
+    hasher: Box<blake3::Hasher>,
+    offset: u64,
+    plain_bytes: u64,
+    blocks: Vec<BlockEntry>,
+}
+
+impl OpenPack {
+    /// Begins one.
+    pub(super) fn create(core: &Core, class: Class) -> Result<Self> {
+        let cipher = FileCipher::create(&core.ring, class, core.session)?;
+        let mut upload = core.store.begin()?;
+        upload.append(cipher.header())?;
+        let mut hasher = Box::new(blake3::Hasher::new());
+        hasher.update(cipher.header());
+        let state = PackState { upload, hasher, offset: HEADER_LEN as u64, plain_bytes: 0, blocks: Vec::new() };
+        Ok(Self {
+            class,
+            cipher: CipherBox(cipher),
+            next_ordinal: AtomicU32::new(0),
+            objects: AtomicU32::new(0),
+            reserved: AtomicU64::new(0),
+            state: Mutex::new(state),
+        })
+    }
+
+    /// Takes room for a block: its ordinal, and whether the pack has room for more after it.
+    pub(super) fn reserve(&self, core: &Core, block: &Compressed, objects: usize) -> (u32, bool) {
+        let ordinal = self.next_ordinal.fetch_add(1, Ordering::Relaxed);
+        let length = block.sealed_length() as u64;
+        let reserved = self.reserved.fetch_add(length, Ordering::Relaxed) + length;
+        let count = u32::try_from(objects).unwrap_or(u32::MAX);
+        let objects = self.objects.fetch_add(count, Ordering::Relaxed).saturating_add(count);
+        (ordinal, reserved < u64::from(core.profile.pack_bytes) && objects < PACK_OBJECTS)
+    }
+
+    /// Bytes for which room was taken.
+    pub(super) fn reserved(&self) -> u64 {
+        self.reserved.load(Ordering::Relaxed)
+    }
+
+    /// Seals blocks for this pack.
+    pub(super) fn cipher(&self) -> &FileCipher {
+        &self.cipher.0
+    }
+
+    /// Adds a block at its end.
+    pub(super) fn append(
+        &self,
+        block: &SealedBlock,
+        codec: Codec,
+        entries: &[Entry],
+        plain_length: usize,
+    ) -> Result<()> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let offset = u32::try_from(state.offset).map_err(|_| Error::Internal("a pack of 4 GiB".to_owned()))?;
+        let body_length =
+            u32::try_from(block.body.len()).map_err(|_| Error::Internal("a block of 4 GiB".to_owned()))?;
+        state.write(&block.head)?;
+        state.write(&block.body)?;
+        state.plain_bytes += plain_length as u64;
+        state.blocks.push(BlockEntry { offset, body_length, codec, entries: entries.to_vec() });
+        Ok(())
+    }
+
+    /// Trailer, padding, tail; then sync and name. After this returns the pack is durable.
+    pub(super) fn finish(self, core: &Core) -> Result<IndexedPack> {
+        let Self { class, cipher: CipherBox(cipher), next_ordinal, state, .. } = self;
+        let mut state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let ordinal = next_ordinal.into_inner();
+        let mut trailer = Vec::new();
+        for block in &state.blocks {
+            encode_block_entry(block, &mut trailer);
+        }
+        let number = |n: usize| u32::try_from(n).map_err(|_| Error::Internal("a pack too large".to_owned()));
+        let objects = state.blocks.iter().map(|block| block.entries.len()).sum();
+        let tail = Tail {
+            trailer_offset: number(usize::try_from(state.offset).unwrap_or(usize::MAX))?,
+            blocks: number(state.blocks.len())?,
+            objects: number(objects)?,
+            plain_bytes: state.plain_bytes,
+            writer: core.host_id,
+        };
+        let content = BlockContent { entries: &[], plain: &trailer };
+        let sealed = compress_block(&content, Compression::None)?.seal(&cipher, ordinal, BlockKind::Trailer)?;
+        state.write(&sealed.head)?;
+        state.write(&sealed.body)?;
+        let bare = state.offset + TAIL_LEN as u64;
+        let gap = usize::try_from(padded(bare) - bare).unwrap_or(0);
+        if gap > 0 {
+            let padding = seal_padding(&cipher, ordinal + 1, gap)?;
+            state.write(&padding.head)?;
+            state.write(&padding.body)?;
+        }
+        state.write(&tail.seal(&cipher)?)?;
+        if state.offset > PACK_LIMIT {
+            return Err(Error::Internal("a pack of more than 1 GiB".to_owned()));
+        }
+        let id = PackId::from_bytes(*state.hasher.finalize().as_bytes());
+        state.upload.finish(&Key::pack(id))?;
+        Ok(IndexedPack { id, size: state.offset, class, trailer })
+    }
+}
+
+impl PackState {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.hasher.update(bytes);
+        self.upload.append(bytes)?;
+        self.offset += bytes.len() as u64;
+        Ok(())
+    }
+}
