@@ -44,16 +44,14 @@ pub(crate) fn for_opening(
     key_file: Option<&Path>,
     signals: &Signals,
 ) -> Result<Gathered> {
-    if !probe.encrypted {
-        return Ok(Gathered { secrets: Vec::new(), typed: false });
-    }
     let mut secrets: Vec<Secret> = passphrase_from_environment()?.map(Secret::Passphrase).into_iter().collect();
     if let Some(path) = named_key_file(key_file) {
         secrets.push(Secret::KeyFile(read_key_file(&path)?));
     } else if let Some(path) = place.default_key_file()?.filter(|path| path.exists()) {
         secrets.push(Secret::KeyFile(read_key_file(&path)?));
     }
-    if !secrets.is_empty() {
+    // With a secret at hand the engine refuses a keyless repository: somebody may have put it in the place of an encrypted one.
+    if !secrets.is_empty() || !probe.encrypted {
         return Ok(Gathered { secrets, typed: false });
     }
     if !probe.has_passphrase_slot && probe.has_key_file_slot {

@@ -119,6 +119,15 @@ fn slots_are_added_changed_and_removed() {
 }
 
 #[test]
+fn a_keyless_repository_in_the_place_of_an_encrypted_one_is_refused() {
+    let sandbox = Sandbox::with_repository();
+    sandbox.write("source/file", "secret");
+    let refused = sandbox.vault_with(&[PASSPHRASE], ["create", "-r", "repo", "a", "source"]);
+    refused.fails(50, &["not encrypted"]);
+    sandbox.vault(["create", "-r", "repo", "a", "source"]).succeeds();
+}
+
+#[test]
 fn an_exported_slot_brings_a_repository_back() {
     let sandbox = encrypted();
     sandbox.write("source/file", "text");

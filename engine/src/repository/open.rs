@@ -179,6 +179,11 @@ impl Repository {
     /// Opens a repository with the first secret that fits a slot.
     pub fn open(store: Arc<dyn Store>, options: OpenOptions) -> Result<Self> {
         let config = read_config(store.as_ref())?;
+        if !config.encrypted && !options.secrets.is_empty() {
+            let problem = "a passphrase or key file was given, but the repository is not encrypted: \
+                           is it the right one? If it is, give none";
+            return Err(Error::Key(KeyProblem::Unusable(problem.to_owned())));
+        }
         let (slot, bundle) = unlock(store.as_ref(), &config, &options)?;
         if bundle.config != config.bytes {
             return Err(damaged(&Key::config(), "it is not the config that the key slot was made for"));
