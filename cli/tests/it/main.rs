@@ -9,6 +9,8 @@ mod json;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod reader;
+#[cfg(test)]
 mod repository;
 #[cfg(test)]
 mod sandbox;

@@ -261,7 +261,11 @@ class Reader:
         if node.link in self.links:
             return os.link(self.links[node.link], path, follow_symlinks=False)
         if node.kind == FILE:
-            self.restore_file(node, path)
+            try:
+                self.restore_file(node, path)
+            except Exception:
+                os.unlink(path)  # half a file looks like a whole one
+                raise
         elif node.kind == DIRECTORY:
             os.mkdir(path, 0o700)
             for child in self.tree(*node.fields):
