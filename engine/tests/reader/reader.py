@@ -9,6 +9,7 @@ instead of the index. TARGET must not exist. What cannot be restored is said on 
 then 1. File flags are not restored. § are the sections of format.md.
 """
 import glob
+import hmac
 import math
 import os
 import re
@@ -78,7 +79,7 @@ class Cursor:
 
 def opener(context, material, commit):  # §3: what opens records that were sealed with the keys derived from `material`
     keys = blake3(material, derive_key_context=context).digest(length=96)
-    need(keys[64:] == commit, "sealed with another key")
+    need(hmac.compare_digest(keys[64:], commit), "sealed with another key")
     return lambda sealed, aad: AESGCM(keys[:32]).decrypt(sealed[:12], sealed[12:], aad)
 
 
@@ -148,7 +149,7 @@ class Reader:
         unseal = opener("vault 1 slot", bytes([kind]) + secret + salt, commit)
         cursor = Cursor(*Cursor(unseal(data[128:], data[:128])).read("blob zeros"))
         keys, copy = cursor.many("H", "HH32s"), cursor.read("blob str time tlv end")[0]
-        need(copy == config and keys[0][:2] == [0, 0], "config is not the slot's, or the slot has no root key")
+        need(copy == config and [key[:2] for key in keys] == [[0, 0]], "config is not the slot's, or no root key")
         return keys[0][2]
 
     def header(self, header, classes):  # §3: a sealed file's class, what opens its records, how their AAD begins
@@ -168,7 +169,7 @@ class Reader:
         _, unseal, aad = self.pack(pack)
         head = unseal(self.file(pack, offset, 64), aad + b"\1")
         body, count, listed, stored, plain, _, codec, _, kind = Cursor(head).read("6IBbB zeros9 end")
-        need(offset % 64 == body % 64 == 0 and kind == wanted, "no such block")
+        need(offset % 64 == 0 and body == (28 + listed + stored + 63) // 64 * 64 and kind == wanted, "no such block")
         need(plain <= 16 * MIB and count <= 65536 and listed == 36 * count, "a block is too large")
         cursor = Cursor(unseal(self.file(pack, offset + 64, body), aad + b"\2" + head))
         directory = list(struct.iter_unpack("<32sI", cursor.take(listed)))
