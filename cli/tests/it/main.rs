@@ -11,6 +11,8 @@ mod keys;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
+mod reader;
+#[cfg(test)]
 mod repository;
 #[cfg(test)]
 mod sandbox;

@@ -108,6 +108,8 @@ pub struct Config {
     pub repository: RepositoryId,
     /// Whose keys.
     pub domain: DomainId,
+    /// Features that a writer must know and this version does not: it may only be read.
+    pub unknown_to_write: u64,
     /// The file's bytes, which a slot's copy must equal.
     pub bytes: Vec<u8>,
 }
@@ -133,7 +135,7 @@ impl Config {
         bytes.append(&mut record);
         let check = blake3::hash(&bytes);
         bytes.put(check.as_bytes());
-        Ok(Self { encrypted, repository, domain: ring.domain(), bytes })
+        Ok(Self { encrypted, repository, domain: ring.domain(), unknown_to_write: 0, bytes })
     }
 
     /// Reads the clear part.
@@ -150,10 +152,8 @@ impl Config {
         }
         let sealed_length = take.u32("profile length")? as usize;
         let (read, write, _hints) = (take.u64("features to read")?, take.u64("features to write")?, take.u64("hints")?);
-        if read != 0 || write != 0 {
-            return Err(FormatError::Unsupported(format!(
-                "it needs the features {read:#x} (read), {write:#x} (write)"
-            )));
+        if read != 0 {
+            return Err(FormatError::Unsupported(format!("reading it needs the features {read:#x}")));
         }
         let repository = RepositoryId::from_bytes(take.id("repository id")?);
         let domain = DomainId::from_bytes(take.id("domain")?);
@@ -165,7 +165,7 @@ impl Config {
             return Err(take.error("check", "does not match").into());
         }
         take.end("config")?;
-        Ok(Self { encrypted, repository, domain, bytes: bytes.to_vec() })
+        Ok(Self { encrypted, repository, domain, unknown_to_write: write, bytes: bytes.to_vec() })
     }
 
     /// Opens the profile.

@@ -64,15 +64,19 @@ pub(crate) fn walk_list(reader: &Reader<'_>, root: ObjectId, each: &mut dyn FnMu
         let bytes = reader.object(Purpose::Meta, &id)?;
         let damaged = |problem: String| Error::Damaged { file: format!("content list {}", id.to_hex()), problem };
         let decoded = List::decode(&bytes).map_err(|error| damaged(error.to_string()))?;
+        // Levels fall by one, so that no list however made leads in circles.
+        let (found, level_fits) = match &decoded {
+            List::Leaf(_) => (0, level.is_none_or(|above| above == 1)),
+            List::Branch { level: found, .. } => {
+                (*found, *found <= LEVELS && level.is_none_or(|above| above == found + 1))
+            }
+        };
+        if !level_fits {
+            return Err(damaged("it is of another level than the list above says".to_owned()));
+        }
         match decoded {
             List::Leaf(extents) => extents.into_iter().try_for_each(|extent| each(InList::Extent(extent)))?,
-            // Levels fall strictly, so that no list however made leads in circles.
-            List::Branch { level: found, parts } => {
-                if found > LEVELS || level.is_some_and(|above| found >= above) {
-                    return Err(damaged("a level that does not fall".to_owned()));
-                }
-                ahead.extend(parts.into_iter().rev().map(|(_, id)| (id, Some(found))));
-            }
+            List::Branch { parts, .. } => ahead.extend(parts.into_iter().rev().map(|(_, id)| (id, Some(found)))),
         }
     }
     Ok(())

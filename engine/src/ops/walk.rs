@@ -39,17 +39,21 @@ impl Entries {
             }
             let Some((id, above)) = self.ahead.pop() else { return Ok(None) };
             tree(id)?;
-            match Tree::decode(&reader.object(Purpose::Meta, &id)?).map_err(|error| damaged("tree", &id, &error))? {
+            let tree =
+                Tree::decode(&reader.object(Purpose::Meta, &id)?).map_err(|error| damaged("tree", &id, &error))?;
+            // Levels fall by one, so that no tree however made leads in circles.
+            let level_fits = match &tree {
+                Tree::Leaf(_) => above.is_none_or(|above| above == 1),
+                Tree::Branch { level, .. } => *level <= LEVELS && above.is_none_or(|above| above == level + 1),
+            };
+            if !level_fits {
+                let problem = "it is of another level than the tree above says".to_owned();
+                return Err(Error::Damaged { file: format!("tree {}", id.to_hex()), problem });
+            }
+            match tree {
                 Tree::Leaf(nodes) => self.leaf = nodes.into_iter(),
-                // Levels fall strictly, so that no tree however made leads in circles.
-                Tree::Branch { level, parts } if level <= LEVELS && above.is_none_or(|above| level < above) => {
+                Tree::Branch { level, parts } => {
                     self.ahead.extend(parts.into_iter().rev().map(|part| (part.id, Some(level))));
-                }
-                Tree::Branch { .. } => {
-                    return Err(Error::Damaged {
-                        file: format!("tree {}", id.to_hex()),
-                        problem: "a level that does not fall".to_owned(),
-                    });
                 }
             }
         }

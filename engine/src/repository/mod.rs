@@ -100,6 +100,18 @@ impl Repository {
         self.gear.get_or_init(|| Gear::from_key(self.core.ring.subkey(Subkey::Chunker).expose()))
     }
 
+    /// # Errors
+    /// A newer version has set a feature that a writer must know.
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        match self.core.config.unknown_to_write {
+            0 => Ok(()),
+            features => {
+                let problem = format!("writing needs the features {features:#x}; it can be read");
+                Err(Error::Unsupported { file: Key::config().to_string(), problem })
+            }
+        }
+    }
+
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.core
     }
@@ -125,6 +137,7 @@ impl Repository {
 
     /// Loads the index for a writer. Packs that no segment names, left by a run that was killed, are put into a segment of ours and used again.
     pub(crate) fn load_index_and_adopt(&self) -> Result<(Index, Vec<FileId>)> {
+        self.check_writable()?;
         let look = Look::index(&self.core)?;
         let mut index = self.load_index_of(&look)?;
         let mut adopted = Vec::new();

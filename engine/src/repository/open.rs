@@ -219,6 +219,7 @@ impl Repository {
 
     /// Adds a slot; durable when it returns.
     pub fn add_slot(&self, secret: &Secret, name: &str) -> Result<SlotInfo> {
+        self.check_writable()?;
         if !self.encrypted() {
             return Err(Error::Usage("the repository is not encrypted: it needs no key".to_owned()));
         }
