@@ -1,0 +1,104 @@
+//! One command: how long it took, how much of the processors and of memory.
+//!
+//! The command is run by a small process of its own, this program started again, because the kernel counts the memory of
+//! whoever starts a process as that process's peak.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::resource::{Usage, UsageWho, getrusage};
+use nix::sys::time::TimeVal;
+use serde::{Deserialize, Serialize};
+use vault_engine::clock::Stopwatch;
+
+/// What a command cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    /// From start to exit.
+    pub wall_seconds: f64,
+    /// In user and system mode together, with its children.
+    pub cpu_seconds: f64,
+    /// Most memory that one of its processes had.
+    pub peak_bytes: u64,
+}
+
+impl Cost {
+    /// Of two commands one after the other.
+    #[must_use]
+    pub fn and(self, next: Self) -> Self {
+        Self {
+            wall_seconds: self.wall_seconds + next.wall_seconds,
+            cpu_seconds: self.cpu_seconds + next.cpu_seconds,
+            peak_bytes: self.peak_bytes.max(next.peak_bytes),
+        }
+    }
+}
+
+/// A command as it is to be run.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// Program and arguments.
+    pub command: Vec<OsString>,
+    /// All of the environment.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Where to run it.
+    pub folder: PathBuf,
+}
+
+/// Runs a command by way of the small process; its output goes to `log`.
+///
+/// # Errors
+/// It could not be run, or its exit code is not 0.
+pub fn measure(invocation: &Invocation, log: &Path) -> Result<Cost> {
+    let result = log.with_extension("cost");
+    let output = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+    // What the step before left to be written must not slow this one down.
+    rustix::fs::sync();
+    let program = std::env::current_exe().context("cannot find this program")?;
+    let status = Command::new(program)
+        .arg("measure")
+        .arg(&result)
+        .arg("--")
+        .args(&invocation.command)
+        .env_clear()
+        .envs(invocation.environment.iter().cloned())
+        .current_dir(&invocation.folder)
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        .status()
+        .context("cannot start the measuring process")?;
+    if !status.success() {
+        let text = fs::read_to_string(log).unwrap_or_default();
+        let tail: Vec<&str> = text.lines().rev().take(8).collect();
+        let tail: Vec<&str> = tail.into_iter().rev().collect();
+        bail!("{:?} failed ({status}):\n{}", invocation.command, tail.join("\n"));
+    }
+    let text = fs::read_to_string(&result).with_context(|| format!("cannot read {}", result.display()))?;
+    serde_json::from_str(&text).context("the measuring process wrote something else")
+}
+
+/// The small process: runs the command, writes its cost to `result`, and gives its exit code.
+pub fn measure_here(result: &Path, command: &[OsString]) -> Result<u8> {
+    let (program, arguments) = command.split_first().context("no command")?;
+    let watch = Stopwatch::start();
+    let status =
+        Command::new(program).args(arguments).status().with_context(|| format!("cannot run {}", program.display()))?;
+    let wall_seconds = watch.elapsed().as_secs_f64();
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).context("cannot ask what it used")?;
+    fs::write(result, serde_json::to_string(&cost(wall_seconds, &usage))?)?;
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX))
+}
+
+fn cost(wall_seconds: f64, usage: &Usage) -> Cost {
+    let seconds = |time: TimeVal| {
+        let microseconds = u32::try_from(time.tv_usec()).unwrap_or(0);
+        u32::try_from(time.tv_sec()).map_or(f64::NAN, f64::from) + f64::from(microseconds) / 1e6
+    };
+    // Linux gives KiB.
+    let peak_bytes = u64::try_from(usage.max_rss()).unwrap_or(0) << 10;
+    Cost { wall_seconds, cpu_seconds: seconds(usage.user_time()) + seconds(usage.system_time()), peak_bytes }
+}

@@ -1,0 +1,4 @@
+//! `vault_fuzz::chunker` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| vault_fuzz::chunker::run(data));

@@ -1,0 +1,4 @@
+//! `vault_fuzz::decode` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| vault_fuzz::decode::run(data));
