@@ -7,6 +7,9 @@
     reason = "what helps a test fails as the test would"
 )]
 
+mod commit;
+mod format;
 mod power;
+mod sample;
 mod store;
 mod support;
