@@ -437,8 +437,9 @@ impl PackState {
 /// The thread that makes packs durable: one, because a disk syncs no faster for being asked twice.
 fn finish_packs(shared: &Shared, packs: &Receiver<OpenPack>, verb: Verb) {
     for pack in packs {
-        // After a failure the packs that still come are dropped, so that no worker waits for ever.
-        if shared.check().is_ok() {
+        // After a failure the packs that still come are dropped, so that no worker waits for ever. The failure is not for this thread.
+        let failed = lock(&shared.failed).is_some();
+        if !failed {
             if let Err(error) = shared.finish_pack(pack, verb) {
                 *lock(&shared.failed) = Some(error);
             }
