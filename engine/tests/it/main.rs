@@ -8,6 +8,7 @@
 )]
 
 mod commit;
+mod fidelity;
 mod format;
 mod power;
 mod sample;

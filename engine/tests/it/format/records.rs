@@ -12,6 +12,7 @@ use vault_engine::format::records::{Event, GcRecord, SessionRecord};
 use vault_engine::format::segment::Segment;
 use vault_engine::format::stamp::Stamps;
 use vault_engine::format::tree::Tree;
+use vault_engine::meta::{Attributes, Node, NodeKind};
 
 use super::values;
 
@@ -89,6 +90,19 @@ proptest! {
     #[test]
     fn warning_lists_come_back(value in values::warnings()) {
         check(&value, |value| encode_warnings(value), decode_warnings);
+    }
+}
+
+#[test]
+fn the_smallest_nodes_there_are_come_back() {
+    let node = |name: u8| {
+        let name = vec![name];
+        let attributes = Attributes::default();
+        let kind = NodeKind::Fifo;
+        (Node { name, implied: false, changed: false, missing: false, attributes, kind }, None)
+    };
+    for count in [1, 2, 70] {
+        check(&Tree::Leaf((b'0'..b'0' + count).map(node).collect()), Tree::encode, Tree::decode);
     }
 }
 
