@@ -7,6 +7,7 @@
     reason = "what helps a test fails as the test would"
 )]
 
+mod changes;
 mod commit;
 mod fidelity;
 mod format;
