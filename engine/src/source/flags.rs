@@ -36,9 +36,14 @@ impl<'a> InodeFlags<'a> {
         Ok(Self { file, current })
     }
 
+    /// Those that forbid changing the file.
+    pub(super) fn protection(&self) -> u32 {
+        self.current.unwrap_or(0) & PROTECTION
+    }
+
     /// Takes away what forbids changing the file; says whether there was anything.
     pub(super) fn clear_protection(&mut self) -> io::Result<bool> {
-        let protected = self.current.unwrap_or(0) & PROTECTION != 0;
+        let protected = self.protection() != 0;
         self.change(PROTECTION, 0)?;
         Ok(protected)
     }

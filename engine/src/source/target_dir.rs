@@ -8,6 +8,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, makedev, mknodat};
 use rustix::io::Errno;
 
+use super::flags::InodeFlags;
 use super::name::{check_name, child_path};
 use super::names::Names;
 use super::open::{DIRECTORY, READ_FILE, open_at, open_quietly, unlock_directory};
@@ -185,7 +186,12 @@ impl TargetDir {
                 let problem = format!("{} is a symlink or directory", from.child_path(from_name).display());
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
             }
-            Ok(rustix::fs::linkat(from.as_fd(), from_name, directory, name, AtFlags::empty())?)
+            let link = || rustix::fs::linkat(from.as_fd(), from_name, directory, name, AtFlags::empty());
+            match link() {
+                // Immutable and append-only files get no more names.
+                Err(Errno::PERM) => without_protection(from.as_fd(), from_name, link),
+                other => Ok(other?),
+            }
         })
     }
 
@@ -213,6 +219,23 @@ fn existing<T>(result: io::Result<T>) -> io::Result<Option<T>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Tries again without the flags immutable and append-only of a file, and gives them back.
+fn without_protection(
+    directory: BorrowedFd<'_>,
+    name: &[u8],
+    retry: impl Fn() -> rustix::io::Result<()>,
+) -> io::Result<()> {
+    let file = open_at(directory, name, READ_FILE)?;
+    let mut flags = InodeFlags::read(file.as_fd())?;
+    let protection = flags.protection();
+    if !flags.clear_protection()? {
+        return Err(Errno::PERM.into());
+    }
+    let done = retry();
+    flags.set_protection(protection)?;
+    Ok(done?)
 }
 
 fn is_directory(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<bool> {

@@ -7,6 +7,11 @@
     reason = "what helps a test fails as the test would"
 )]
 
+mod changes;
+mod commit;
+mod fidelity;
+mod format;
 mod power;
+mod sample;
 mod store;
 mod support;

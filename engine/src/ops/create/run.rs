@@ -109,7 +109,11 @@ impl<'a> Run<'a> {
 
     /// The first failure ends the run.
     pub(super) fn fail(&self, error: Error) {
-        lock(&self.failed).get_or_insert(error);
+        let mut failed = lock(&self.failed);
+        // Of several threads that meet one failure of the store, one is told what it was.
+        if matches!(*failed, None | Some(Error::Internal(_))) {
+            *failed = Some(error);
+        }
     }
 
     /// The failure that ended the run, if one did.

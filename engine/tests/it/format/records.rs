@@ -1,0 +1,123 @@
+//! What is encoded comes back, and no other bytes mean the same.
+
+use std::fmt::Debug;
+
+use proptest::prelude::*;
+use vault_engine::codec::Decoded;
+use vault_engine::format::list::List;
+use vault_engine::format::manifest::{Manifest, decode_warnings, encode_warnings};
+use vault_engine::format::node::{decode_xattrs, encode_xattrs};
+use vault_engine::format::pack::decode_trailer;
+use vault_engine::format::records::{Event, GcRecord, SessionRecord};
+use vault_engine::format::segment::Segment;
+use vault_engine::format::stamp::Stamps;
+use vault_engine::format::tree::Tree;
+use vault_engine::meta::{Attributes, Node, NodeKind};
+
+use super::values;
+
+/// A value comes back from its bytes; not from a part of them, nor from more, nor with any bit of them changed.
+#[track_caller]
+fn check<T: PartialEq + Debug>(value: &T, encode: impl Fn(&T) -> Vec<u8>, decode: impl Fn(&[u8]) -> Decoded<T>) {
+    let encoded = encode(value);
+    let decoded = decode(&encoded).expect("what was encoded decodes");
+    assert_eq!(&decoded, value);
+    assert_eq!(encode(&decoded), encoded, "one value has one encoding");
+    for at in 0..encoded.len() {
+        let mut flipped = encoded.clone();
+        flipped[at] ^= 1 << (at % 8);
+        assert_ne!(decode(&flipped).as_ref(), Ok(value), "a bit of byte {at} says nothing");
+        assert_ne!(decode(&encoded[..at]).as_ref(), Ok(value), "bytes from {at} on say nothing");
+    }
+    let longer = [encoded.as_slice(), &[0]].concat();
+    assert_ne!(decode(&longer).as_ref(), Ok(value), "a byte after the end is not seen");
+}
+
+proptest! {
+    #[test]
+    fn trees_come_back(value in values::tree()) {
+        check(&value, Tree::encode, Tree::decode);
+    }
+
+    #[test]
+    fn content_lists_come_back(value in values::list()) {
+        check(&value, List::encode, List::decode);
+    }
+
+    #[test]
+    fn stamps_come_back(value in values::stamps()) {
+        check(&value, Stamps::encode, Stamps::decode);
+    }
+
+    #[test]
+    fn manifests_come_back(value in values::manifest()) {
+        check(&value, Manifest::encode, Manifest::decode);
+    }
+
+    #[test]
+    fn segments_come_back(value in values::segment()) {
+        check(&value, Segment::encode, Segment::decode);
+        for pack in &value.packs {
+            prop_assert!(pack.blocks().is_ok());
+        }
+    }
+
+    #[test]
+    fn trailers_come_back(value in values::trailer()) {
+        check(&value, |value| values::encode_trailer(value), decode_trailer);
+    }
+
+    #[test]
+    fn gc_records_come_back(value in values::gc_record()) {
+        check(&value, GcRecord::encode, GcRecord::decode);
+    }
+
+    #[test]
+    fn sessions_come_back(value in values::session()) {
+        check(&value, SessionRecord::encode, SessionRecord::decode);
+    }
+
+    #[test]
+    fn events_come_back(value in values::event()) {
+        check(&value, Event::encode, Event::decode);
+    }
+
+    #[test]
+    fn attribute_sets_come_back(value in values::xattrs()) {
+        check(&value, |value| encode_xattrs(value), decode_xattrs);
+    }
+
+    #[test]
+    fn warning_lists_come_back(value in values::warnings()) {
+        check(&value, |value| encode_warnings(value), decode_warnings);
+    }
+}
+
+#[test]
+fn the_smallest_nodes_there_are_come_back() {
+    let node = |name: u8| {
+        let name = vec![name];
+        let attributes = Attributes::default();
+        let kind = NodeKind::Fifo;
+        (Node { name, implied: false, changed: false, missing: false, attributes, kind }, None)
+    };
+    for count in [1, 2, 70] {
+        check(&Tree::Leaf((b'0'..b'0' + count).map(node).collect()), Tree::encode, Tree::decode);
+    }
+}
+
+#[test]
+fn a_field_that_is_critical_and_unknown_is_refused_and_any_other_is_skipped() {
+    let record = GcRecord::default();
+    let with_field = |tag: u16| {
+        let mut bytes = record.encode();
+        bytes.truncate(bytes.len() - 4);
+        bytes.extend_from_slice(&8_u32.to_le_bytes());
+        bytes.extend_from_slice(&tag.to_le_bytes());
+        bytes.extend_from_slice(&2_u32.to_le_bytes());
+        bytes.extend_from_slice(b"xy");
+        bytes
+    };
+    assert_eq!(GcRecord::decode(&with_field(5)), Ok(record.clone()));
+    assert!(GcRecord::decode(&with_field(0x8005)).is_err());
+}
