@@ -55,7 +55,7 @@ fn packs(store: &MemoryStore) -> Vec<PackId> {
 /// Archives that count.
 fn counting(store: &MemoryStore) -> Vec<ArchiveId> {
     let repository = sample::open(store.clone());
-    archives::list(&repository).unwrap().iter().map(|archive| archive.id).collect()
+    archives::list(&repository, &vault_engine::progress::Silent).unwrap().iter().map(|archive| archive.id).collect()
 }
 
 /// Puts a gc record, as a compaction would.
@@ -70,7 +70,11 @@ fn condemn(repository: &Repository, store: &dyn Store, packs: Vec<PackId>, pendi
 #[track_caller]
 fn assert_restores(store: &MemoryStore, id: ArchiveId, source: &Source, expected: &Files) {
     let repository = sample::open(store.clone());
-    let archive = archives::list(&repository).unwrap().into_iter().find(|archive| archive.id == id).expect("it counts");
+    let archive = archives::list(&repository, &vault_engine::progress::Silent)
+        .unwrap()
+        .into_iter()
+        .find(|archive| archive.id == id)
+        .expect("it counts");
     let target = TempDir::new().unwrap();
     let (restored, heard) = sample::try_restore(&repository, &archive, target.path()).unwrap();
     assert_eq!((restored.warnings, restored.damaged), (0, 0), "{:?}", heard.warnings());

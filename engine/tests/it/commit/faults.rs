@@ -32,10 +32,10 @@ fn fail_at_each_operation(mode: FaultMode, then: FaultThen, kind: StoreErrorKind
         let faulty = FaultyStore::new(Arc::new(store.clone()));
         let repository = sample::open(faulty.clone());
         faulty.inject(Fault { only: None, at, mode, then, kind });
-        let made = sample::try_archive(&repository, &source.path);
+        let outcome = sample::try_archive(&repository, &source.path);
         drop(repository);
         assert_whole(&store, first, &source, &before);
-        match made {
+        match outcome {
             Ok(created) => {
                 let id = created.archive.unwrap().id;
                 assert_restores(&store, id, &source, &after);
@@ -89,7 +89,7 @@ fn a_read_that_fails_is_never_taken_for_an_answer() {
     loop {
         let faulty = FaultyStore::new(Arc::new(base.clone()));
         let repository = sample::open(faulty.clone());
-        let archive = archives::list(&repository).unwrap().remove(0);
+        let archive = archives::list(&repository, &vault_engine::progress::Silent).unwrap().remove(0);
         faulty.inject(Fault {
             only: None,
             at,

@@ -115,7 +115,7 @@ fn a_missing_path_among_several_is_a_warning_and_all_missing_is_an_error() {
     assert!(heard.warnings()[0].contains("gone"), "{:?}", heard.warnings());
     let error = create(&repository, &sample::options(&[&gone]), None, &Silent).unwrap_err();
     assert!(matches!(error, Error::NoSource(_)), "{error}");
-    assert_eq!(repository.archives().unwrap().len(), 1, "what failed left no archive");
+    assert_eq!(repository.archives(&mut |_, _| {}).unwrap().len(), 1, "what failed left no archive");
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn name() -> impl Strategy<Value = Vec<u8>> {
         4 => "[a-z]{1,8}".prop_map(String::into_bytes),
         1 => prop::collection::vec(byte, 1..12),
         1 => select(vec![b"two\nlines".to_vec(), b"-rf".to_vec(), b" ".to_vec(), b"...".to_vec(), b"\xff\xfe".to_vec(), "\u{e9}t\u{e9}".into()]),
-        1 => (any::<u8>().prop_map(|n| vec![b'a' + n % 26; 255])),
+        1 => any::<u8>().prop_map(|n| vec![b'a' + n % 26; 255]),
     ]
     .prop_filter("not a name", |name| name != b"." && name != b".." && !name.ends_with(b".sock"))
 }
