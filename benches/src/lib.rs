@@ -4,6 +4,7 @@ pub mod compare;
 pub mod content;
 pub mod data;
 pub mod measure;
+pub mod pages;
 pub mod random;
 pub mod report;
 pub mod tools;

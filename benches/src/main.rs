@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use vault_benches::compare::{CompareOptions, compare};
 use vault_benches::data::DataSet;
+use vault_benches::pages::pages;
 use vault_benches::{measure, tools};
 
 /// Measures vault and other archivers.
@@ -24,6 +25,16 @@ struct Cli {
 enum Verb {
     /// Run vault and every peer that is installed (borg, restic, rustic, bupstash) on the same data
     Compare(CompareArgs),
+    /// What a night of a database adds, by page size, list split and compression: a table
+    Pages {
+        /// The folder as it was in the first night.
+        first: PathBuf,
+        /// And in the second.
+        second: PathBuf,
+        /// Where repositories are put for the time being [default: the system's temporary folder]
+        #[arg(long, value_name = "DIR")]
+        scratch: Option<PathBuf>,
+    },
     /// Run a command and write what it cost to a file
     #[command(hide = true)]
     Measure {
@@ -77,6 +88,14 @@ fn run(cli: Cli) -> Result<ExitCode> {
     match cli.verb {
         Verb::Measure { result, command } => Ok(ExitCode::from(measure::measure_here(&result, &command)?)),
         Verb::Compare(arguments) => run_compare(arguments),
+        Verb::Pages { first, second, scratch } => {
+            let scratch = tempfile::Builder::new()
+                .prefix("vault-bench-")
+                .tempdir_in(scratch.unwrap_or_else(std::env::temp_dir))?;
+            let (first, second) = (first.canonicalize()?, second.canonicalize()?);
+            io::stdout().lock().write_all(pages(&first, &second, &scratch.path().canonicalize()?)?.as_bytes())?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 
