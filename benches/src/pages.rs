@@ -85,6 +85,7 @@ fn archive(repository: &Repository, folder: &Path, setting: Setting) -> Result<(
         excludes: PatternSet::new(),
         exclude_caches: false,
         exclude_if_present: Vec::new(),
+        skip: Vec::new(),
         files_cache: FilesCache::Disabled,
         time: None,
         utc_offset_seconds: 0,

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -44,6 +45,7 @@ pub(super) fn run(caller: Caller<'_>, args: CreateArgs) -> Result<Exit> {
         caller.open(&place, Purpose::Write)?
     };
 
+    let options = CreateOptions { skip: own_folders(&place.path, repository.cache_dir()), ..options };
     let console = Console::new(output.show, caller.signals);
     let input = options.input_name.is_some().then(|| -> Input { Box::new(io::stdin()) });
     let created = create::create(&repository, &options, input, &console)?;
@@ -58,6 +60,12 @@ pub(super) fn run(caller: Caller<'_>, args: CreateArgs) -> Result<Exit> {
     }
     out.finish()?;
     Ok(Exit::with_warnings(warnings))
+}
+
+/// The repository and its caches are not archived into themselves.
+fn own_folders(repository: &Path, cache: Option<&PathBuf>) -> Vec<(u64, u64)> {
+    let folders = std::iter::once(repository).chain(cache.map(PathBuf::as_path));
+    folders.filter_map(|path| path.metadata().ok()).map(|found| (found.dev(), found.ino())).collect()
 }
 
 fn options(args: CreateArgs) -> Result<CreateOptions> {
@@ -94,6 +102,7 @@ fn options(args: CreateArgs) -> Result<CreateOptions> {
         excludes,
         exclude_caches: args.exclude_caches,
         exclude_if_present: args.exclude_if_present.into_iter().map(OsStringExt::into_vec).collect(),
+        skip: Vec::new(),
         files_cache: args.files_cache,
         time: moment.map(|moment| moment.time),
         utc_offset_seconds: moment.map_or(utc_offset_now, |moment| moment.utc_offset_seconds),

@@ -63,6 +63,16 @@ fn a_second_night_reads_nothing_again() {
 }
 
 #[test]
+fn a_repository_is_not_archived_into_itself() {
+    let sandbox = with_source();
+    for _ in 0..2 {
+        sandbox.vault(["create", "-r", "repo", "home", "."]).succeeds();
+    }
+    let entries = sandbox.vault(["list", "repo::home"]).succeeds().stdout;
+    assert!(entries.contains("source/a.txt") && !entries.contains("repo"), "{entries}");
+}
+
+#[test]
 fn stats_and_lists_say_what_was_done() {
     let sandbox = with_source();
     let run = sandbox.vault(["create", "-r", "repo", "tree", "source", "--stats", "--list"]).succeeds();

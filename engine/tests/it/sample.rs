@@ -73,6 +73,7 @@ pub(crate) fn options(paths: &[&Path]) -> CreateOptions {
         excludes: PatternSet::new(),
         exclude_caches: false,
         exclude_if_present: Vec::new(),
+        skip: Vec::new(),
         files_cache: FilesCache::default(),
         time: None,
         utc_offset_seconds: 0,

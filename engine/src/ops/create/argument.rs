@@ -31,8 +31,12 @@ pub(super) fn open_argument(path: &Path) -> Found<(SourceDir, Vec<u8>, Stat)> {
 /// What marks a directory as a cache (bford.info/cachedir).
 const CACHE_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
 
-/// Whether a directory asks to be left out: CACHEDIR.TAG, or a name of --exclude-if-present.
-pub(super) fn is_tagged(options: &CreateOptions, directory: &SourceDir) -> bool {
+/// Whether a directory is to be left out: one of those to be skipped, or marked by CACHEDIR.TAG or a name of --exclude-if-present.
+pub(super) fn is_left_out(options: &CreateOptions, directory: &SourceDir) -> bool {
+    let stat = directory.stat();
+    if options.skip.contains(&(stat.device, stat.inode)) {
+        return true;
+    }
     let named = options.exclude_if_present.iter().any(|name| directory.stat_child(name).is_ok());
     named || options.exclude_caches && is_cache(directory).unwrap_or(false)
 }

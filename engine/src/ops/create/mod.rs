@@ -106,6 +106,8 @@ pub struct CreateOptions {
     pub exclude_caches: bool,
     /// Leave out directories that hold one of these names.
     pub exclude_if_present: Vec<Vec<u8>>,
+    /// Directories that are left out by device and inode, wherever they are met: the repository itself and its caches.
+    pub skip: Vec<(u64, u64)>,
     /// What makes a file "unchanged".
     pub files_cache: FilesCache,
     /// The time that the archive stands for; the start of the run without it.

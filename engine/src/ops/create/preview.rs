@@ -6,7 +6,7 @@ use crate::clock::Stopwatch;
 use crate::error::{Error, Result};
 use crate::format::manifest::Statistics;
 use crate::id::ObjectId;
-use crate::ops::create::argument::{is_tagged, open_argument};
+use crate::ops::create::argument::{is_left_out, open_argument};
 use crate::ops::create::paths::{PathSource, PathTree};
 use crate::ops::create::{CreateOptions, Created};
 use crate::progress::Monitor;
@@ -100,7 +100,7 @@ impl Preview<'_> {
                 continue;
             }
             match above.open_child(&name) {
-                Ok(directory) if is_tagged(self.options, &directory) => {
+                Ok(directory) if is_left_out(self.options, &directory) => {
                     self.statistics.directories -= 1;
                     self.monitor.entry('-', &path);
                 }

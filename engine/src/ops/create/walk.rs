@@ -11,7 +11,7 @@ use rayon::Scope;
 use crate::error::{Error, FileError, Result};
 use crate::id::ObjectId;
 use crate::meta::{Attributes, Content, LinkId, Node, NodeKind, Owner, Timestamp};
-use crate::ops::create::argument::{is_tagged, open_argument};
+use crate::ops::create::argument::{is_left_out, open_argument};
 use crate::ops::create::assembly::{DirectoryWriter, Entry, Place, store_long_xattrs};
 use crate::ops::create::batch::Batches;
 use crate::ops::create::file::{Job, node};
@@ -242,7 +242,7 @@ impl<'s, 'w> Walk<'s, 'w> {
         let opened =
             if self.depth < DEEPEST { above.open_child(source_name) } else { Err(too_deep(above, source_name)) };
         if let (Ok(directory), false) = (&opened, crossing)
-            && is_tagged(self.run.options, directory)
+            && is_left_out(self.run.options, directory)
         {
             self.run.monitor.entry('-', &self.path);
             return Ok(());
