@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::data::{self, DataSet, Volume};
-use crate::measure::{Cost, measure};
+use crate::measure::{Cost, Neighbours, measure};
 use crate::report::{Line, Report, SetReport};
 use crate::tools::{Place, Step, Tool};
 
@@ -32,6 +32,7 @@ pub struct CompareOptions {
 /// The data could not be made. What goes wrong with a tool is in the report.
 pub fn compare(options: &CompareOptions) -> Result<Report> {
     let mut report = Report::new(&options.tools, options.runs);
+    let neighbours = Neighbours::watch();
     for set in &options.sets {
         say(&format!("{}: making the data", set.name()));
         let volume = data::generate(set, options.size, &options.scratch.join("data"))?;
@@ -55,6 +56,7 @@ pub fn compare(options: &CompareOptions) -> Result<Report> {
         }
         report.sets.push(of_set);
     }
+    report.neighbours = neighbours.share();
     Ok(report)
 }
 

@@ -94,11 +94,56 @@ pub fn measure_here(result: &Path, command: &[OsString]) -> Result<u8> {
 }
 
 fn cost(wall_seconds: f64, usage: &Usage) -> Cost {
+    // Linux gives KiB.
+    let peak_bytes = u64::try_from(usage.max_rss()).unwrap_or(0) << 10;
+    Cost { wall_seconds, cpu_seconds: cpu_seconds(usage), peak_bytes }
+}
+
+fn cpu_seconds(usage: &Usage) -> f64 {
     let seconds = |time: TimeVal| {
         let microseconds = u32::try_from(time.tv_usec()).unwrap_or(0);
         u32::try_from(time.tv_sec()).map_or(f64::NAN, f64::from) + f64::from(microseconds) / 1e6
     };
-    // Linux gives KiB.
-    let peak_bytes = u64::try_from(usage.max_rss()).unwrap_or(0) << 10;
-    Cost { wall_seconds, cpu_seconds: seconds(usage.user_time()) + seconds(usage.system_time()), peak_bytes }
+    seconds(usage.user_time()) + seconds(usage.system_time())
+}
+
+/// How busy others keep the machine meanwhile: wall times that were taken beside a compiler say nothing.
+#[derive(Debug)]
+pub struct Neighbours {
+    watch: Stopwatch,
+    own_seconds: f64,
+    ticks: (f64, f64),
+}
+
+impl Neighbours {
+    /// From now on.
+    pub fn watch() -> Self {
+        Self { watch: Stopwatch::start(), own_seconds: own_seconds(), ticks: ticks() }
+    }
+
+    /// The share of all processors, 0 to 1, that processes took which are not ours; `None` if the kernel does not tell.
+    pub fn share(&self) -> Option<f64> {
+        let (busy, all) = ticks();
+        let (busy, all) = (busy - self.ticks.0, all - self.ticks.1);
+        let cores = std::thread::available_parallelism().ok().and_then(|cores| u32::try_from(cores.get()).ok())?;
+        let own = (own_seconds() - self.own_seconds) / (self.watch.elapsed().as_secs_f64() * f64::from(cores));
+        (all > 0.0).then(|| (busy / all - own).clamp(0.0, 1.0))
+    }
+}
+
+/// This process and the children that it has waited for.
+fn own_seconds() -> f64 {
+    let of = |who| getrusage(who).map_or(0.0, |usage| cpu_seconds(&usage));
+    of(UsageWho::RUSAGE_SELF) + of(UsageWho::RUSAGE_CHILDREN)
+}
+
+/// Busy ticks and all ticks since the start of the machine.
+fn ticks() -> (f64, f64) {
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let line = text.lines().next().unwrap_or_default();
+    // user nice system idle iowait irq softirq steal; guests are in user already.
+    let numbers: Vec<f64> = line.split_whitespace().skip(1).take(8).filter_map(|word| word.parse().ok()).collect();
+    let all: f64 = numbers.iter().sum();
+    let idle: f64 = numbers.iter().skip(3).take(2).sum();
+    (all - idle, all)
 }

@@ -9,6 +9,9 @@ use crate::data::{DataSet, Volume};
 use crate::measure::Cost;
 use crate::tools::{Step, Tool};
 
+/// With more than this share of the processors used by others, wall times are theirs as much as ours.
+const QUIET: f64 = 0.05;
+
 /// One step of one run of one tool.
 #[derive(Clone, Debug, Serialize)]
 pub struct Line {
@@ -58,6 +61,8 @@ pub struct Report {
     pub tools: Vec<(&'static str, String)>,
     /// How often each ran.
     pub runs: u32,
+    /// The share of the processors that other processes had meanwhile.
+    pub neighbours: Option<f64>,
     /// One entry a data set.
     pub sets: Vec<SetReport>,
 }
@@ -149,7 +154,7 @@ impl Report {
     /// With nothing measured.
     pub fn new(tools: &[Tool], runs: u32) -> Self {
         let tools = tools.iter().map(|tool| (tool.name, tool.version.clone())).collect();
-        Self { machine: Machine::here(), tools, runs, sets: Vec::new() }
+        Self { machine: Machine::here(), tools, runs, neighbours: None, sets: Vec::new() }
     }
 
     /// Whether every tool did every step and gave back what it got.
@@ -166,6 +171,10 @@ impl Report {
         let _ = writeln!(out, "{processor}, {cores} cores, {memory} GiB, Linux {kernel}; median of {}\n", self.runs);
         for (name, version) in &self.tools {
             let _ = writeln!(out, "- {name}: {version}");
+        }
+        if let Some(share) = self.neighbours {
+            let noisy = if share > QUIET { ": **do not trust the wall times**" } else { "" };
+            let _ = writeln!(out, "\nOther processes had {:.0} % of the processors meanwhile{noisy}.", share * 100.0);
         }
         for set in &self.sets {
             self.table(set, &mut out);

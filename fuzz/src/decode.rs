@@ -85,7 +85,9 @@ fn canonical<T: PartialEq + Debug>(
 fn trailer(data: &[u8]) -> bool {
     let encode = |blocks: &Vec<_>| {
         let mut out = Vec::new();
-        blocks.iter().for_each(|block| encode_block_entry(block, &mut out));
+        for block in blocks {
+            encode_block_entry(block, &mut out);
+        }
         out
     };
     canonical(data, decode_trailer, encode)

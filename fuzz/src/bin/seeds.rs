@@ -104,7 +104,9 @@ fn profile() -> Vec<u8> {
     let mut out = Vec::new();
     out.put_u16(1);
     out.put(&[profile.cdc_log2, profile.page_log2]);
-    [profile.smallest_paged, profile.block_bytes, profile.pack_bytes].iter().for_each(|size| out.put_u32(*size));
+    for size in [profile.smallest_paged, profile.block_bytes, profile.pack_bytes] {
+        out.put_u32(size);
+    }
     for rule in [profile.tree_split, profile.list_split] {
         out.put_u16(rule.minimum);
         out.put(&[rule.bits, 0]);
@@ -120,7 +122,9 @@ fn head(objects: &[&[u8]], kind: u8) -> Vec<u8> {
     let directory = objects.len() * 36;
     let body = (directory + plain + 28).next_multiple_of(64);
     let mut out = Vec::new();
-    [body, objects.len(), directory, plain, plain, 1].iter().for_each(|number| out.put_count(*number));
+    for number in [body, objects.len(), directory, plain, plain, 1] {
+        out.put_count(number);
+    }
     out.put(&[0, 0, kind]);
     out.put(&[0; 9]);
     out
@@ -154,7 +158,9 @@ fn blocks(seeds: &mut Seeds) {
         seeds.decoder(&format!("block-round-trip.{setting}"), [&[setting, 40], text.as_slice()].concat());
     }
     let mut tail = Vec::new();
-    [128, 2, 5].iter().for_each(|number| tail.put_u32(*number));
+    for number in [128, 2, 5] {
+        tail.put_u32(number);
+    }
     tail.put_u64(123_456);
     tail.put(&[9; 16]);
     seeds.decoder("tail", &tail);
