@@ -9,6 +9,7 @@
 
 mod changes;
 mod commit;
+mod damage;
 mod fidelity;
 mod format;
 mod power;
