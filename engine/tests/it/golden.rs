@@ -112,7 +112,9 @@ fn plant(source: &Path) {
 /// Gives everything a time that is told by its name, children before their directory.
 fn settle(path: &Path) {
     if path.is_dir() && !path.is_symlink() {
-        fs::read_dir(path).unwrap().for_each(|entry| settle(&entry.unwrap().path()));
+        for entry in fs::read_dir(path).unwrap() {
+            settle(&entry.unwrap().path());
+        }
     }
     let name = path.file_name().unwrap().as_bytes();
     let seconds = -1000 + i64::try_from(name.len()).unwrap() * 100_000_000;

@@ -32,10 +32,10 @@ fn fail_at_each_operation(mode: FaultMode, then: FaultThen, kind: StoreErrorKind
         let faulty = FaultyStore::new(Arc::new(store.clone()));
         let repository = sample::open(faulty.clone());
         faulty.inject(Fault { only: None, at, mode, then, kind });
-        let made = sample::try_archive(&repository, &source.path);
+        let outcome = sample::try_archive(&repository, &source.path);
         drop(repository);
         assert_whole(&store, first, &source, &before);
-        match made {
+        match outcome {
             Ok(created) => {
                 let id = created.archive.unwrap().id;
                 assert_restores(&store, id, &source, &after);

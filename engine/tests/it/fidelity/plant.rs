@@ -72,7 +72,7 @@ fn name() -> impl Strategy<Value = Vec<u8>> {
         4 => "[a-z]{1,8}".prop_map(String::into_bytes),
         1 => prop::collection::vec(byte, 1..12),
         1 => select(vec![b"two\nlines".to_vec(), b"-rf".to_vec(), b" ".to_vec(), b"...".to_vec(), b"\xff\xfe".to_vec(), "\u{e9}t\u{e9}".into()]),
-        1 => (any::<u8>().prop_map(|n| vec![b'a' + n % 26; 255])),
+        1 => any::<u8>().prop_map(|n| vec![b'a' + n % 26; 255]),
     ]
     .prop_filter("not a name", |name| name != b"." && name != b".." && !name.ends_with(b".sock"))
 }
@@ -185,10 +185,10 @@ fn unprotect(path: &Path) {
     if !status.is_dir() && !status.is_file() {
         return;
     }
-    if let Ok(file) = open(path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK, Mode::empty()) {
-        if let Ok(flags) = ioctl_getflags(&file) {
-            let _ = ioctl_setflags(&file, flags - IFlags::IMMUTABLE - IFlags::APPEND);
-        }
+    if let Ok(file) = open(path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK, Mode::empty())
+        && let Ok(flags) = ioctl_getflags(&file)
+    {
+        let _ = ioctl_setflags(&file, flags - IFlags::IMMUTABLE - IFlags::APPEND);
     }
     if status.is_dir() {
         for entry in fs::read_dir(path).into_iter().flatten().flatten() {
