@@ -1,3 +1,5 @@
+//! Known answers, and what must not open.
+
 use super::aead::hedged_nonce;
 use super::*;
 use crate::id::{DomainId, unhex};

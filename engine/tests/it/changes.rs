@@ -18,7 +18,7 @@ mod racing;
 
 /// A source whose files are old enough to be believed, and the repository that it is archived in.
 struct Nights {
-    _folder: TempDir,
+    folder: TempDir,
     source: PathBuf,
     store: MemoryStore,
     repository: Repository,
@@ -31,7 +31,7 @@ impl Nights {
         fs::create_dir(&source).unwrap();
         let store = sample::memory();
         let repository = sample::open(store.clone());
-        Self { _folder: folder, source, store, repository }
+        Self { folder, source, store, repository }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -44,7 +44,7 @@ impl Nights {
 
     /// Files are believed once the clock of the file system has gone on: creates a file again and again until it has, twice.
     fn settle(&self) {
-        let probe = self._folder.path().join("probe");
+        let probe = self.folder.path().join("probe");
         let now = || {
             fs::write(&probe, "tick").unwrap();
             fs::metadata(&probe).unwrap().modified().unwrap()
@@ -206,7 +206,7 @@ fn the_modes_of_the_files_cache_believe_what_they_say() {
     // Asked for, and as it says: what keeps size and time of modification is not seen to change.
     assert_eq!(nights.night(FilesCache::MtimeSize).0.unchanged_files, 1);
     for cache in [FilesCache::CtimeSize, FilesCache::CtimeSizeInode, FilesCache::Disabled] {
-        touch(format!("{cache:?}.....")[..5].as_bytes());
+        touch(&format!("{cache:?}").as_bytes()[..5]);
         let (created, _) = nights.night(cache);
         assert_eq!(created.unchanged_files, 0, "{cache:?}");
         nights.assert_same(&created);

@@ -70,6 +70,13 @@ fn any_tree_comes_back_as_it_was() {
 }
 
 #[test]
+fn what_an_ordinary_user_may_archive_comes_back_to_that_user() {
+    if rustix::process::geteuid().is_root() {
+        support::as_ordinary_user("fidelity::any_tree_comes_back_as_it_was");
+    }
+}
+
+#[test]
 fn an_empty_directory_comes_back() {
     let folder = TempDir::new().unwrap();
     check_round(&Planted::grow(folder.path(), &Plan::default()), false).unwrap();

@@ -9,7 +9,7 @@ use vault_engine::format::node::decode_xattrs;
 use vault_engine::format::pack::decode_trailer;
 use vault_engine::format::records::{Event, GcRecord, SessionRecord};
 use vault_engine::format::segment::Segment;
-use vault_engine::format::slot::Slot;
+use vault_engine::format::slot::{Slot, SlotKind};
 use vault_engine::format::stamp::Stamps;
 use vault_engine::format::tree::Tree;
 use vault_engine::format::{block, config, mark};
@@ -41,10 +41,10 @@ fn decode_all(bytes: &[u8]) {
     let _ = block::decode_directory(bytes);
     let _ = mark::Mark::Ok.verify(ArchiveId::zero(), bytes);
     let _ = config::Config::decode(bytes).map(|config| config.open(&ring()));
-    if let Ok(slot) = Slot::decode(bytes) {
-        if !matches!(slot.kind, vault_engine::format::slot::SlotKind::Passphrase(_)) {
-            let _ = slot.open(b"0123456789abcdef0123456789abcdef");
-        }
+    if let Ok(slot) = Slot::decode(bytes)
+        && !matches!(slot.kind, SlotKind::Passphrase(_))
+    {
+        let _ = slot.open(b"0123456789abcdef0123456789abcdef");
     }
     for class in [Class::Data, Class::Meta, Class::Index, Class::Root, Class::Event, Class::Gc, Class::Session] {
         let _ = open_file(&ring(), class, bytes);

@@ -9,9 +9,12 @@
 
 mod changes;
 mod commit;
+mod damage;
 mod fidelity;
 mod format;
+mod golden;
 mod power;
 mod sample;
 mod store;
 mod support;
+mod tidy;

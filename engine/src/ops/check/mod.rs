@@ -106,8 +106,8 @@ pub fn check(repository: &Repository, options: CheckOptions, monitor: &dyn Monit
     small_files(repository, &mut report)?;
     // Archives are listed before the index: what they refer to was indexed before they were.
     let archives = readable_archives(repository, &mut report)?;
-    let look = Look::index(repository.core())?;
-    let packs = indexed_packs(repository, &look, &mut report)?;
+    let mut look = Look::index(repository.core())?;
+    let packs = indexed_packs(repository, &mut look, &mut report)?;
     report.packs = packs.len() as u64;
     report.unindexed_packs = look.packs.keys().filter(|id| !packs.contains_key(id)).count() as u64;
     let mut lost = Lost::new();
@@ -214,10 +214,10 @@ fn harm_last(report: &mut CheckReport, id: ArchiveId) {
     }
 }
 
-/// Every pack that a readable segment names.
+/// Every pack that a readable segment names; the other segments are left out of the look, so that the check can go on.
 fn indexed_packs(
     repository: &Repository,
-    look: &Look,
+    look: &mut Look,
     report: &mut CheckReport,
 ) -> Result<HashMap<PackId, IndexedPack>> {
     let mut packs: HashMap<PackId, IndexedPack> = HashMap::new();
@@ -233,6 +233,7 @@ fn indexed_packs(
             Ok(None) => {}
             Err(error @ Error::Interrupted) => return Err(error),
             Err(error) => {
+                look.segments.remove(&id);
                 let message = format!("the index segment cannot be read: {error}; it can be rebuilt from the packs");
                 report.finding(Severity::Error, Key::file(Kind::Index, id).to_string(), None, message);
             }

@@ -320,7 +320,7 @@ impl Walk<'_> {
         }
         report.directory(&self.path);
         let keeps_attributes = !created && (!ours || options.overwrite == Overwrite::Never);
-        let node = (!keeps_attributes).then_some(node);
+        let node = (!keeps_attributes).then(|| place::with_owner(node));
         Ok(Some((node, Some(target), options.delete && ours)))
     }
 

@@ -56,6 +56,15 @@ fn clear_directory(directory: &TargetDir, name: &[u8], stat: &Stat, options: &Re
     Err(FileError::new("restore", directory.child_path(name), problem))
 }
 
+/// A directory that was only implied says nothing of its owner: a new one belongs to whoever restores.
+pub(super) fn with_owner(mut node: Node) -> Node {
+    if node.implied {
+        node.attributes.owner.number = rustix::process::geteuid().as_raw();
+        node.attributes.group.number = rustix::process::getegid().as_raw();
+    }
+    node
+}
+
 /// What became of a link or special file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Made {

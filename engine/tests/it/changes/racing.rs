@@ -29,10 +29,10 @@ impl<A: FnOnce() + Send> Monitor for Meddler<A> {
     }
 
     fn entry(&self, _status: char, path: &[u8]) {
-        if path.ends_with(self.at) {
-            if let Some(act) = self.act.lock().unwrap().take() {
-                act();
-            }
+        if path.ends_with(self.at)
+            && let Some(act) = self.act.lock().unwrap().take()
+        {
+            act();
         }
     }
 }

@@ -7,7 +7,7 @@ use super::{Operation, Source, Verb, sample};
 /// Folder of what an operation is on; marks apart from manifests.
 fn place(operation: &Operation) -> (Verb, &str) {
     let folder = match operation.key.split_once('/') {
-        Some(("archives", name)) if name.ends_with(".ok") => "ok",
+        Some(("archives", name)) if name.split_once('.').is_some_and(|(_, mark)| mark == "ok") => "ok",
         Some(("archives", _)) => "manifest",
         Some((folder, _)) => folder,
         None => &operation.key,
@@ -22,9 +22,9 @@ fn assert_order(operations: &[Operation]) {
     let manifest = of((Verb::Put, "manifest")).next().expect("a manifest is put");
     let ok = of((Verb::Put, "ok")).next().expect("a mark is put");
     assert_eq!((of((Verb::Put, "manifest")).count(), of((Verb::Put, "ok")).count()), (1, 1));
-    let last_pack = of((Verb::Finish, "packs")).last().expect("packs are put");
+    let last_pack = of((Verb::Finish, "packs")).next_back().expect("packs are put");
     let first_segment = of((Verb::Put, "index")).next().expect("a segment is put");
-    let last_segment = of((Verb::Put, "index")).last().unwrap();
+    let last_segment = of((Verb::Put, "index")).next_back().unwrap();
     assert!(last_pack < first_segment && last_segment < manifest, "packs, then segments, then the manifest");
     let between: Vec<_> =
         places[manifest + 1..ok].iter().filter(|(verb, _)| *verb == Verb::List).map(|(_, folder)| *folder).collect();

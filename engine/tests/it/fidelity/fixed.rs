@@ -121,7 +121,7 @@ fn a_missing_path_among_several_is_a_warning_and_all_missing_is_an_error() {
 #[test]
 fn what_a_user_may_not_read_is_named_and_all_else_is_archived() {
     if rustix::process::geteuid().is_root() {
-        support::skip_missing("what_a_user_may_not_read_is_named_and_all_else_is_archived", "a user who is not root");
+        support::as_ordinary_user("fidelity::fixed::what_a_user_may_not_read_is_named_and_all_else_is_archived");
         return;
     }
     let folder = TempDir::new().unwrap();

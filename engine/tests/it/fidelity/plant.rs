@@ -185,10 +185,10 @@ fn unprotect(path: &Path) {
     if !status.is_dir() && !status.is_file() {
         return;
     }
-    if let Ok(file) = open(path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK, Mode::empty()) {
-        if let Ok(flags) = ioctl_getflags(&file) {
-            let _ = ioctl_setflags(&file, flags - IFlags::IMMUTABLE - IFlags::APPEND);
-        }
+    if let Ok(file) = open(path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK, Mode::empty())
+        && let Ok(flags) = ioctl_getflags(&file)
+    {
+        let _ = ioctl_setflags(&file, flags - IFlags::IMMUTABLE - IFlags::APPEND);
     }
     if status.is_dir() {
         for entry in fs::read_dir(path).into_iter().flatten().flatten() {

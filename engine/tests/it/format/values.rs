@@ -78,7 +78,7 @@ fn kind() -> impl Strategy<Value = NodeKind> {
         2 => object().prop_map(|tree| NodeKind::Directory { tree }),
         1 => bytes(0..60).prop_map(|target| NodeKind::Symlink { target }),
         1 => Just(NodeKind::Fifo),
-        1 => device.clone().prop_map(|(major, minor)| NodeKind::CharDevice { major, minor }),
+        1 => device.prop_map(|(major, minor)| NodeKind::CharDevice { major, minor }),
         1 => device.prop_map(|(major, minor)| NodeKind::BlockDevice { major, minor }),
     ]
 }
@@ -211,7 +211,9 @@ pub(super) fn trailer() -> impl Strategy<Value = Vec<BlockEntry>> {
 
 pub(super) fn encode_trailer(blocks: &[BlockEntry]) -> Vec<u8> {
     let mut out = Vec::new();
-    blocks.iter().for_each(|block| encode_block_entry(block, &mut out));
+    for block in blocks {
+        encode_block_entry(block, &mut out);
+    }
     out
 }
 
