@@ -158,6 +158,11 @@ pub(super) fn take_node(take: &mut Take<'_>, owners: Owners<'_>, root: bool) -> 
     } else if flags & XATTRS_BY_ID != 0 {
         by_id = Some(ObjectId::from_bytes(take.id("xattrs id")?));
     }
+    if let NodeKind::File { content, .. } = &kind
+        && (*content == Content::Missing) != (flags & MISSING != 0)
+    {
+        return Err(take.error("node flags", "content missing and not, or the other way round"));
+    }
     let attributes = Attributes { mode, owner, group, mtime, file_flags, xattrs };
     let has = |bit| flags & bit != 0;
     let node = Node { name, implied: has(IMPLIED), changed: has(CHANGED), missing: has(MISSING), attributes, kind };
@@ -178,10 +183,10 @@ fn take_kind(take: &mut Take<'_>, kind: u8, linked: bool) -> Decoded<NodeKind> {
             };
             let content = match take.u8("content")? {
                 0 if size == 0 => Content::Empty,
-                1 => Content::Chunk(ObjectId::from_bytes(take.id("content id")?)),
-                2 => Content::List(ObjectId::from_bytes(take.id("content id")?)),
+                1 if size > 0 => Content::Chunk(ObjectId::from_bytes(take.id("content id")?)),
+                2 if size > 0 => Content::List(ObjectId::from_bytes(take.id("content id")?)),
                 3 => Content::Missing,
-                _ => return Err(take.error("content", "unknown, or empty with a size")),
+                _ => return Err(take.error("content", "unknown, or not what the size says")),
             };
             let link = if linked { Some(take.array("link")?) } else { None };
             NodeKind::File { size, chunking, content, link }

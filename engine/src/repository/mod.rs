@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 use crate::chunker::Gear;
@@ -40,6 +41,8 @@ pub(crate) struct Core {
     pub(crate) config: Config,
     pub(crate) profile: Profile,
     pub(crate) session: SessionId,
+    /// Numbers the session's files: no name is used twice.
+    pub(crate) session_files: AtomicU64,
     pub(crate) host_id: [u8; 16],
 }
 

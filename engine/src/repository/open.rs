@@ -1,6 +1,7 @@
 //! Making and opening repositories: config, key slots, secrets. docs/format.md §4.
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 use zeroize::Zeroizing;
@@ -190,7 +191,15 @@ impl Repository {
         }
         let ring = KeyRing::new(config.domain, bundle.root);
         let profile = opened(&Key::config(), config.open(&ring))?;
-        let core = Core { store, ring, config, profile, session: crypto::random()?, host_id: options.host_id };
+        let core = Core {
+            store,
+            ring,
+            config,
+            profile,
+            session: crypto::random()?,
+            session_files: AtomicU64::new(1),
+            host_id: options.host_id,
+        };
         Ok(Self {
             core: Arc::new(core),
             cache_dir: options.cache_dir,

@@ -310,7 +310,7 @@ impl Packer {
 
 impl Drop for Packer {
     fn drop(&mut self) {
-        // A run that ends early leaves packs that no segment names; compaction removes them.
+        // A run that ends early leaves packs that no segment names; the next one adopts them.
         if let Some((sender, thread)) = self.done.take() {
             drop(sender);
             let _ = thread.join();

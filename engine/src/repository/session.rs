@@ -1,6 +1,7 @@
 //! Sessions: a writer says that it is alive, so that a compaction does not condemn what it has just put. It saves work and decides nothing.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::clock;
 use crate::error::Result;
@@ -21,16 +22,16 @@ impl Session {
     /// Announces a writer.
     pub(crate) fn begin(core: &Arc<Core>, verb: Verb) -> Result<Self> {
         let record = SessionRecord { host_id: core.host_id, verb, start: clock::now() };
-        let session = Self { core: Arc::clone(core), record, number: 1 };
+        let session = Self { core: Arc::clone(core), record, number: next_number(core) };
         session.put()?;
         Ok(session)
     }
 
     /// A new file; then the older one goes.
     pub(crate) fn renew(&mut self) -> Result<()> {
-        self.number += 1;
+        let older = std::mem::replace(&mut self.number, next_number(&self.core));
         self.put()?;
-        self.core.store.remove(&Key::session(&self.core.session, self.number - 1))?;
+        self.core.store.remove(&Key::session(&self.core.session, older))?;
         Ok(())
     }
 
@@ -39,6 +40,10 @@ impl Session {
         self.core.store.put(&Key::session(&self.core.session, self.number), &bytes)?;
         Ok(())
     }
+}
+
+fn next_number(core: &Core) -> u64 {
+    core.session_files.fetch_add(1, Ordering::Relaxed)
 }
 
 impl Drop for Session {

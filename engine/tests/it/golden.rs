@@ -126,7 +126,7 @@ fn settle(path: &Path) {
 /// Everything that is in the repository, in words.
 fn describe(repository: &Repository) -> String {
     let mut text = String::new();
-    for archive in archives::list(repository).unwrap() {
+    for archive in archives::list(repository, &Silent).unwrap() {
         let manifest = &archive.manifest;
         writeln!(text, "archive {} {} {:?}", archive.id.to_hex(), manifest.series(), manifest.time).unwrap();
         writeln!(text, "  {} {:?}", manifest.comment, manifest.statistics).unwrap();
@@ -159,7 +159,7 @@ fn expected() -> String {
 }
 
 fn newest(repository: &Repository) -> Archive {
-    archives::list(repository).unwrap().pop().unwrap()
+    archives::list(repository, &Silent).unwrap().pop().unwrap()
 }
 
 #[test]

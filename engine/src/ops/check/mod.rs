@@ -62,7 +62,7 @@ pub struct CheckReport {
     pub archives: u64,
     /// Packs that the index names.
     pub packs: u64,
-    /// Packs that no segment names: left over from a run that was cut off, removed by compaction.
+    /// Packs that no segment names: left by a run that was cut off; the next create puts them into a segment.
     pub unindexed_packs: u64,
     /// Manifests without a mark.
     pub pending_archives: u64,
@@ -93,8 +93,8 @@ impl CheckReport {
     }
 }
 
-/// Objects that cannot be had, and the finding that says so.
-type Lost = HashMap<ObjectId, usize>;
+/// Copies of objects that cannot be had: in which pack, and the finding that says so.
+type Lost = HashMap<ObjectId, Vec<(PackId, usize)>>;
 
 /// Checks a repository.
 ///
@@ -110,6 +110,7 @@ pub fn check(repository: &Repository, options: CheckOptions, monitor: &dyn Monit
     let packs = indexed_packs(repository, &mut look, &mut report)?;
     report.packs = packs.len() as u64;
     report.unindexed_packs = look.packs.keys().filter(|id| !packs.contains_key(id)).count() as u64;
+    lost_segments(&archives, &look, &mut report);
     let mut lost = Lost::new();
     for pack in packs.values() {
         missing_pack(pack, &look, &mut report, &mut lost);
@@ -214,6 +215,22 @@ fn harm_last(report: &mut CheckReport, id: ArchiveId) {
     }
 }
 
+/// Segments that archives name and that are gone, while there are packs that no segment names.
+fn lost_segments(archives: &[Archive], look: &Look, report: &mut CheckReport) {
+    if report.unindexed_packs == 0 {
+        return;
+    }
+    let named = archives.iter().flat_map(|archive| &archive.manifest.segments);
+    let gone: HashSet<FileId> = named.filter(|id| !look.segments.contains(id)).copied().collect();
+    let packs = report.unindexed_packs;
+    for id in gone {
+        let message = format!(
+            "the index segment is gone, and no other names {packs} packs; they are read without it, and the next create indexes them again"
+        );
+        report.finding(Severity::Warning, Key::file(Kind::Index, id).to_string(), None, message);
+    }
+}
+
 /// Every pack that a readable segment names; the other segments are left out of the look, so that the check can go on.
 fn indexed_packs(
     repository: &Repository,
@@ -274,7 +291,7 @@ fn missing_pack(pack: &IndexedPack, look: &Look, report: &mut CheckReport, lost:
     );
     let number = report.findings.len() - 1;
     for entry in pack.blocks().unwrap_or_default().into_iter().flat_map(|block| block.entries) {
-        lost.insert(entry.id, number);
+        lost.entry(entry.id).or_default().push((pack.id, number));
     }
 }
 

@@ -22,6 +22,7 @@ use crate::store::Key;
 /// What reading one pack found.
 #[derive(Default)]
 struct PackResult {
+    pack: PackId,
     findings: Vec<(Finding, Vec<ObjectId>)>,
     objects: u64,
 }
@@ -51,8 +52,13 @@ pub(super) fn read(
             if monitor.cancelled() {
                 return Err(Error::Interrupted);
             }
-            let result =
-                PackCheck { repository, pack, key: Key::pack(pack.id), result: PackResult::default() }.run()?;
+            let result = PackCheck {
+                repository,
+                pack,
+                key: Key::pack(pack.id),
+                result: PackResult { pack: pack.id, ..PackResult::default() },
+            }
+            .run()?;
             bytes.fetch_add(pack.size, Ordering::Relaxed);
             if let Some(counters) = monitor.counters() {
                 Counters::add(&counters.bytes, pack.size);
@@ -66,7 +72,9 @@ pub(super) fn read(
         report.objects += result.objects;
         for (finding, ids) in result.findings {
             report.findings.push(finding);
-            lost.extend(ids.into_iter().map(|id| (id, report.findings.len() - 1)));
+            for id in ids {
+                lost.entry(id).or_default().push((result.pack, report.findings.len() - 1));
+            }
         }
     }
     Ok(())

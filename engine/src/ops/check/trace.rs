@@ -179,30 +179,36 @@ impl Trace<'_> {
         Ok(())
     }
 
-    /// Whether an object is missing or damaged; says whom that harms.
+    /// Whether an object has no sound copy; says whom that harms.
     fn object(&mut self, purpose: Purpose, id: ObjectId, path: &[u8]) -> bool {
+        let lost = self.lost.get(&id).map(Vec::as_slice).unwrap_or_default();
         let copies = self.reader.index().copies(&id);
-        let number = match (copies.is_empty(), self.lost.get(&id).or_else(|| self.absent.get(&id))) {
-            (_, Some(&number)) if copies.len() < 2 => number,
-            (true, _) => {
-                let what = match purpose {
-                    Purpose::Data => "content",
-                    Purpose::Meta => "metadata",
-                };
-                let message =
-                    format!("{what} that no pack holds; a create that finds the file in its source stores it again");
-                self.report.finding(Severity::Error, "index/", Some(id), message);
-                let number = self.report.findings.len() - 1;
-                self.absent.insert(id, number);
-                number
-            }
-            _ => {
-                self.report.objects += u64::from(self.report.bytes_read == 0);
-                return false;
-            }
+        if copies.iter().any(|copy| lost.iter().all(|(pack, _)| *pack != copy.pack)) {
+            self.report.objects += u64::from(self.report.bytes_read == 0);
+            return false;
+        }
+        let number = match lost.first() {
+            Some((_, number)) => *number,
+            None => self.absent(purpose, id),
         };
         self.harm(number, path);
         true
+    }
+
+    /// The finding for an object that no pack was blamed for.
+    fn absent(&mut self, purpose: Purpose, id: ObjectId) -> usize {
+        if let Some(number) = self.absent.get(&id) {
+            return *number;
+        }
+        let what = match purpose {
+            Purpose::Data => "content",
+            Purpose::Meta => "metadata",
+        };
+        let message = format!("{what} that no pack holds; a create that finds the file in its source stores it again");
+        self.report.finding(Severity::Error, "index/", Some(id), message);
+        let number = self.report.findings.len() - 1;
+        self.absent.insert(id, number);
+        number
     }
 
     fn harm(&mut self, number: usize, path: &[u8]) {

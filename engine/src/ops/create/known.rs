@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use crate::codec::{Put, Take};
+use crate::crypto::Subkey;
 use crate::id::{ArchiveId, PackId};
 use crate::repository::{Archive, Repository};
 
@@ -18,7 +19,7 @@ fn path_of(repository: &Repository, id: ArchiveId) -> Option<PathBuf> {
 }
 
 fn check(repository: &Repository, id: ArchiveId, body: &[u8]) -> [u8; 32] {
-    let key = blake3::derive_key("vault 1 local references", repository.ring().root().expose());
+    let key = blake3::derive_key("vault 1 local references", repository.ring().subkey(Subkey::SealIndex).expose());
     let mut hasher = blake3::Hasher::new_keyed(&key);
     hasher.update(id.as_bytes());
     hasher.update(body);

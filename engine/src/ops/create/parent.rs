@@ -8,8 +8,10 @@ use crate::format::node::XattrsId;
 use crate::format::stamp::{NodeStamp, StampBody, Stamps};
 use crate::format::tree::Tree;
 use crate::id::ObjectId;
-use crate::meta::Node;
+use crate::meta::{Content, Node, NodeKind};
+use crate::ops::create::FilesCache;
 use crate::repository::Reader;
+use crate::source::Stat;
 
 /// An entry of the parent.
 #[derive(Debug)]
@@ -93,4 +95,34 @@ fn read<T>(reader: &Reader<'_>, id: &ObjectId, decode: fn(&[u8]) -> crate::codec
         Err(Error::ObjectMissing { .. } | Error::Damaged { .. }) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// What the parent has in a directory.
+pub(super) fn parent_below(before: Option<&Before>) -> ParentDirectory {
+    match before {
+        Some(Before { node: Node { kind: NodeKind::Directory { tree }, .. }, stamp, .. }) => {
+            ParentDirectory::new(*tree, stamp.directory)
+        }
+        _ => ParentDirectory::unknown(),
+    }
+}
+
+/// Whether neither content nor attributes can have changed.
+pub(super) fn same_status(before: &Before, stat: &Stat) -> bool {
+    before.stamp.stamp == Some(stat.stamp()) && !before.node.missing
+}
+
+/// Whether the content is believed to be the parent's.
+pub(super) fn unchanged(cache: FilesCache, before: &Before, stat: &Stat) -> bool {
+    let Some(stamp) = before.stamp.stamp else { return false };
+    let NodeKind::File { size, content, .. } = before.node.kind else { return false };
+    let sound = !before.node.changed && !before.node.missing && content != Content::Missing;
+    sound
+        && size == stat.size
+        && match cache {
+            FilesCache::CtimeSizeInode => stamp == stat.stamp(),
+            FilesCache::CtimeSize => stamp.ctime == stat.ctime,
+            FilesCache::MtimeSize => before.node.attributes.mtime == stat.mtime,
+            FilesCache::Disabled => false,
+        }
 }

@@ -10,15 +10,15 @@ use rayon::Scope;
 
 use crate::error::{Error, FileError, Result};
 use crate::id::ObjectId;
-use crate::meta::{Attributes, Content, LinkId, Node, NodeKind, Owner, Timestamp};
+use crate::meta::{Attributes, LinkId, NodeKind, Owner, Timestamp};
+use crate::ops::create::Input;
 use crate::ops::create::argument::{is_left_out, open_argument};
 use crate::ops::create::assembly::{DirectoryWriter, Entry, Place, store_long_xattrs};
 use crate::ops::create::batch::Batches;
 use crate::ops::create::file::{Job, node};
-use crate::ops::create::parent::{Before, ParentDirectory};
+use crate::ops::create::parent::{Before, ParentDirectory, parent_below, same_status, unchanged};
 use crate::ops::create::paths::{PathSource, PathTree};
 use crate::ops::create::run::{Link, Run};
-use crate::ops::create::{FilesCache, Input};
 use crate::source::{FileKind, SourceDir, Stat};
 
 /// Deepest directory: the walk has a stack for so many.
@@ -474,15 +474,6 @@ fn implied_entry(name: Vec<u8>) -> Entry {
     Entry { node, xattrs: None, stamp: None, stamps: None }
 }
 
-fn parent_below(before: Option<&Before>) -> ParentDirectory {
-    match before {
-        Some(Before { node: Node { kind: NodeKind::Directory { tree }, .. }, stamp, .. }) => {
-            ParentDirectory::new(*tree, stamp.directory)
-        }
-        _ => ParentDirectory::unknown(),
-    }
-}
-
 fn special_kind(stat: &Stat) -> Option<NodeKind> {
     let (major, minor) = stat.special;
     match stat.kind {
@@ -491,24 +482,4 @@ fn special_kind(stat: &Stat) -> Option<NodeKind> {
         FileKind::BlockDevice => Some(NodeKind::BlockDevice { major, minor }),
         FileKind::File | FileKind::Directory | FileKind::Symlink | FileKind::Socket => None,
     }
-}
-
-/// Whether neither content nor attributes can have changed.
-fn same_status(before: &Before, stat: &Stat) -> bool {
-    before.stamp.stamp == Some(stat.stamp()) && !before.node.missing
-}
-
-/// Whether the content is believed to be the parent's.
-fn unchanged(cache: FilesCache, before: &Before, stat: &Stat) -> bool {
-    let Some(stamp) = before.stamp.stamp else { return false };
-    let NodeKind::File { size, content, .. } = before.node.kind else { return false };
-    let sound = !before.node.changed && !before.node.missing && content != Content::Missing;
-    sound
-        && size == stat.size
-        && match cache {
-            FilesCache::CtimeSizeInode => stamp == stat.stamp(),
-            FilesCache::CtimeSize => stamp.ctime == stat.ctime,
-            FilesCache::MtimeSize => before.node.attributes.mtime == stat.mtime,
-            FilesCache::Disabled => false,
-        }
 }

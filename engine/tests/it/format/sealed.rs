@@ -247,3 +247,10 @@ fn a_slot_says_what_it_asks_for_before_anything_is_allocated() {
     let most = u32::MAX;
     assert_eq!(kind, SlotKind::Passphrase(KdfParameters { memory_kib: most, passes: most, lanes: most }));
 }
+
+#[test]
+fn padded_lengths_are_the_known_answers_of_format_md() {
+    for (length, file) in [(0, 4096), (4097, 4352), (100_000, 100_352), (1_048_577, 1_081_344)] {
+        assert_eq!(vault_engine::format::file::padded(length), file);
+    }
+}

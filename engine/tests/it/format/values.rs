@@ -69,7 +69,7 @@ fn kind() -> impl Strategy<Value = NodeKind> {
     ];
     let file =
         (any::<u64>(), chunking(), content, any::<Option<[u8; 16]>>()).prop_map(|(size, chunking, content, link)| {
-            let size = if content == Content::Empty { 0 } else { size };
+            let size = if content == Content::Empty { 0 } else { size.max(1) };
             NodeKind::File { size, chunking, content, link }
         });
     let device = (any::<u32>(), any::<u32>());
@@ -101,6 +101,10 @@ fn node() -> impl Strategy<Value = (Node, XattrsId)> {
     (any::<[bool; 3]>(), attributes(), kind(), xattrs).prop_map(
         |([implied, changed, missing], mut attributes, kind, (inside, id))| {
             attributes.xattrs = inside;
+            let missing = match &kind {
+                NodeKind::File { content, .. } => *content == Content::Missing,
+                _ => missing,
+            };
             (Node { name: Vec::new(), implied, changed, missing, attributes, kind }, id)
         },
     )
