@@ -128,7 +128,7 @@ pub(crate) struct CreateArgs {
     /// Make the repository if there is none
     #[arg(long)]
     pub(crate) init: bool,
-    /// lz4, zstd[,LEVEL], none, or auto[,…]
+    /// lz4, zstd,LEVEL, none, or auto,METHOD
     #[arg(short = 'C', long, value_name = "COMPRESSION")]
     pub(crate) compression: Option<Compression>,
     /// How files are cut: auto, fastcdc,N or fixed,N

@@ -23,7 +23,7 @@ mod open;
 mod open_pack;
 mod packer;
 mod reader;
-mod rebuild;
+pub(crate) mod rebuild;
 mod session;
 
 pub use archives::{Archive, ArchiveListing};

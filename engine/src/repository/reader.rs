@@ -3,6 +3,7 @@
 //! A compaction may delete a pack between the look and the read. A fresh look then names another copy (docs/gc.md, "Readers").
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::crypto::Purpose;
@@ -25,6 +26,7 @@ pub struct Reader<'r> {
     index: RwLock<Arc<Index>>,
     ciphers: Mutex<HashMap<PackId, Arc<FileCipher>>>,
     blocks: Mutex<Vec<KeptBlock>>,
+    looked_again: AtomicBool,
 }
 
 impl std::fmt::Debug for Reader<'_> {
@@ -43,7 +45,13 @@ struct KeptBlock {
 impl<'r> Reader<'r> {
     /// Reads what `index` names.
     pub fn new(repository: &'r Repository, index: Arc<Index>) -> Self {
-        Self { repository, index: RwLock::new(index), ciphers: Mutex::default(), blocks: Mutex::default() }
+        Self {
+            repository,
+            index: RwLock::new(index),
+            ciphers: Mutex::default(),
+            blocks: Mutex::default(),
+            looked_again: AtomicBool::new(false),
+        }
     }
 
     /// The index that is in use now.
@@ -51,8 +59,21 @@ impl<'r> Reader<'r> {
         Arc::clone(&self.index.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Every copy of an object, good ones first. If there is none: the index is looked at again, once, or because a page of it is damaged.
+    pub fn copies(&self, id: &ObjectId) -> Result<Vec<Location>> {
+        let copies = self.index().copies(id);
+        let again =
+            copies.is_empty() && (!self.looked_again.swap(true, Ordering::Relaxed) || self.index().is_damaged());
+        if !again {
+            return Ok(copies);
+        }
+        self.look_again()?;
+        Ok(self.index().copies(id))
+    }
+
     /// Looks again: what was not found may have been moved.
     fn look_again(&self) -> Result<()> {
+        self.index().discard_damaged();
         let index = Arc::new(self.repository.load_index_with_orphans()?);
         *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
         Ok(())
@@ -74,16 +95,19 @@ impl<'r> Reader<'r> {
     fn with_copies<T>(&self, id: &ObjectId, read: &mut dyn FnMut(&Location) -> Result<T>) -> Result<T> {
         let mut failure = None;
         for round in 0..2 {
-            if round > 0 {
-                self.look_again()?;
-            }
-            for location in self.index().copies(id) {
+            for location in self.copies(id)? {
                 match read(&location) {
                     Ok(found) => return Ok(found),
                     Err(error @ (Error::Damaged { .. } | Error::Store(_))) => failure = Some(error),
                     Err(error) => return Err(error),
                 }
             }
+            // Only a pack that has gone since the look is a reason to look again.
+            let gone = matches!(&failure, Some(Error::Store(error)) if error.kind == StoreErrorKind::NotFound);
+            if round > 0 || !gone {
+                break;
+            }
+            self.look_again()?;
         }
         Err(match failure {
             Some(Error::Store(error)) if error.kind == StoreErrorKind::NotFound => missing(id),
@@ -94,11 +118,7 @@ impl<'r> Reader<'r> {
 
     /// Where an object is, for planning reads; a second look if it is not where the first one says.
     pub fn locate(&self, id: &ObjectId) -> Result<Location> {
-        if let Some(location) = self.index().copies(id).first() {
-            return Ok(*location);
-        }
-        self.look_again()?;
-        self.index().copies(id).first().copied().ok_or_else(|| missing(id))
+        self.copies(id)?.first().copied().ok_or_else(|| missing(id))
     }
 
     fn object_at(&self, purpose: Purpose, id: &ObjectId, location: &Location) -> Result<Vec<u8>> {

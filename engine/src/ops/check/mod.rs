@@ -16,7 +16,7 @@ use crate::format::mark::Mark;
 use crate::format::segment::IndexedPack;
 use crate::id::{ArchiveId, FileId, ObjectId, PackId};
 use crate::progress::Monitor;
-use crate::repository::{Archive, Look, Reader, Repository, read_optional};
+use crate::repository::{Archive, Look, Reader, Repository, read_optional, rebuild};
 use crate::store::{Key, Kind};
 
 mod packs;
@@ -107,10 +107,11 @@ pub fn check(repository: &Repository, options: CheckOptions, monitor: &dyn Monit
     // Archives are listed before the index: what they refer to was indexed before they were.
     let archives = readable_archives(repository, &mut report)?;
     let mut look = Look::index(repository.core())?;
-    let packs = indexed_packs(repository, &mut look, &mut report)?;
+    let mut packs = indexed_packs(repository, &mut look, &mut report)?;
     report.packs = packs.len() as u64;
     report.unindexed_packs = look.packs.keys().filter(|id| !packs.contains_key(id)).count() as u64;
     lost_segments(&archives, &look, &mut report);
+    add_unnamed(repository, &look, &mut packs, &mut report)?;
     let mut lost = Lost::new();
     for pack in packs.values() {
         missing_pack(pack, &look, &mut report, &mut lost);
@@ -213,6 +214,28 @@ fn harm_last(report: &mut CheckReport, id: ArchiveId) {
     if let Some(finding) = report.findings.last_mut() {
         finding.harms.push((id, Vec::new()));
     }
+}
+
+/// Packs that no segment names are read without one, so they are checked like the others.
+fn add_unnamed(
+    repository: &Repository,
+    look: &Look,
+    packs: &mut HashMap<PackId, IndexedPack>,
+    report: &mut CheckReport,
+) -> Result<()> {
+    for (id, size) in &look.packs {
+        if packs.contains_key(id) || look.condemned.contains(id) {
+            continue;
+        }
+        match rebuild::directory_of(repository.core(), *id, *size)? {
+            Some(pack) => drop(packs.insert(*id, pack)),
+            None => {
+                let message = "no index segment names the pack, and it cannot be read without one; an archive that needs it says so below";
+                report.finding(Severity::Warning, Key::pack(*id).to_string(), None, message);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Segments that archives name and that are gone, while there are packs that no segment names.

@@ -61,7 +61,7 @@ impl Trace<'_> {
         self.archive = archive.id;
         let manifest = &archive.manifest;
         for id in [Some(manifest.warnings).filter(|id| !id.is_zero()), manifest.root_xattrs].into_iter().flatten() {
-            self.object(Purpose::Meta, id, b"");
+            self.object(Purpose::Meta, id, b"")?;
         }
         self.tree(manifest.root_tree())
     }
@@ -111,7 +111,7 @@ impl Trace<'_> {
         });
         let mut blamed = false;
         for id in trees {
-            blamed |= self.object(Purpose::Meta, id, path);
+            blamed |= self.object(Purpose::Meta, id, path)?;
         }
         match found {
             Ok(entry) => Ok(entry),
@@ -128,11 +128,11 @@ impl Trace<'_> {
 
     fn node(&mut self, node: &Node, xattrs: XattrsId, path: &[u8]) -> Result<()> {
         if let Some(id) = xattrs {
-            self.object(Purpose::Meta, id, path);
+            self.object(Purpose::Meta, id, path)?;
         }
         match node.kind {
             NodeKind::File { content: Content::Chunk(id), .. } => {
-                self.object(Purpose::Data, id, path);
+                self.object(Purpose::Data, id, path)?;
             }
             NodeKind::File { content: Content::List(id), size, .. } if !self.sound.contains(&id) => {
                 self.list(id, size, path)?;
@@ -148,11 +148,11 @@ impl Trace<'_> {
         let reader = self.reader;
         let walked = walk_list(reader, root, &mut |met| {
             match met {
-                InList::List(id) => drop(self.object(Purpose::Meta, id, path)),
+                InList::List(id) => drop(self.object(Purpose::Meta, id, path)?),
                 InList::Extent(extent) => {
                     covered = covered.saturating_add(extent.length());
                     if let Extent::Chunk { id, .. } = extent {
-                        self.object(Purpose::Data, id, path);
+                        self.object(Purpose::Data, id, path)?;
                     }
                 }
             }
@@ -180,19 +180,19 @@ impl Trace<'_> {
     }
 
     /// Whether an object has no sound copy; says whom that harms.
-    fn object(&mut self, purpose: Purpose, id: ObjectId, path: &[u8]) -> bool {
+    fn object(&mut self, purpose: Purpose, id: ObjectId, path: &[u8]) -> Result<bool> {
         let lost = self.lost.get(&id).map(Vec::as_slice).unwrap_or_default();
-        let copies = self.reader.index().copies(&id);
+        let copies = self.reader.copies(&id)?;
         if copies.iter().any(|copy| lost.iter().all(|(pack, _)| *pack != copy.pack)) {
             self.report.objects += u64::from(self.report.bytes_read == 0);
-            return false;
+            return Ok(false);
         }
         let number = match lost.first() {
             Some((_, number)) => *number,
             None => self.absent(purpose, id),
         };
         self.harm(number, path);
-        true
+        Ok(true)
     }
 
     /// The finding for an object that no pack was blamed for.

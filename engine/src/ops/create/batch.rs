@@ -54,13 +54,13 @@ impl<'s, 'w> Batches<'s, 'w> {
             return;
         }
         let jobs = std::mem::take(&mut self.jobs);
-        self.slots.take();
-        let (run, slots) = (self.run, Arc::clone(&self.slots));
+        let run = self.run;
+        let slot = Slots::take(&self.slots);
         self.scope.spawn(move |scope| {
+            let _slot = slot;
             for job in jobs {
                 job.run(run, scope);
             }
-            slots.give();
         });
     }
 }
@@ -72,17 +72,23 @@ struct Slots {
     freed: Condvar,
 }
 
+/// A place among those that wait; given back when it is dropped, by a panic too.
+struct Slot(Arc<Slots>);
+
 impl Slots {
-    fn take(&self) {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+    fn take(slots: &Arc<Self>) -> Slot {
+        let mut free = slots.free.lock().unwrap_or_else(PoisonError::into_inner);
         while *free == 0 {
-            free = self.freed.wait(free).unwrap_or_else(PoisonError::into_inner);
+            free = slots.freed.wait(free).unwrap_or_else(PoisonError::into_inner);
         }
         *free -= 1;
+        Slot(Arc::clone(slots))
     }
+}
 
-    fn give(&self) {
-        *self.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        self.freed.notify_one();
+impl Drop for Slot {
+    fn drop(&mut self) {
+        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.0.freed.notify_one();
     }
 }

@@ -15,7 +15,7 @@ use crate::format::list::Extent;
 use crate::meta::{Attributes, Chunking, Content, LinkId, Node, NodeKind, Stamp};
 use crate::ops::content::{push_extent, store_content};
 use crate::ops::create::assembly::{Entry, Place, store_long_xattrs};
-use crate::ops::create::run::{Link, Run};
+use crate::ops::create::run::{Link, Run, link_key};
 use crate::ops::create::window::Window;
 use crate::source::{FileSystemTrust, SourceDir, SourceFile, Stat};
 
@@ -117,6 +117,20 @@ fn attributes_of(run: &Run<'_>, path: &[u8], stat: &Stat, file: &SourceFile) -> 
         Err(error) => run.warn(path, &error.chain()),
     }
     attributes
+}
+
+/// The attributes of a file that is not read: it is opened for its flags, if it may be.
+pub(super) fn attributes_now(
+    run: &Run<'_>,
+    directory: &SourceDir,
+    name: &[u8],
+    path: &[u8],
+    stat: &Stat,
+) -> Attributes {
+    match directory.open_file(name, stat) {
+        Ok(file) => attributes_of(run, path, stat, &file),
+        Err(_) => run.attributes_without_opening(directory, name, path, stat),
+    }
 }
 
 /// A file that is being read, by one thread, and worked on by many.
@@ -417,7 +431,7 @@ pub(super) fn resolve_link(run: &Run<'_>, stat: &Stat, entry: Option<&Entry>) ->
     if stat.links < 2 {
         return Ok(());
     }
-    let key = (stat.device, stat.inode);
+    let key = link_key(stat);
     let waiting = {
         let mut links = lock(&run.links);
         let before = match entry {

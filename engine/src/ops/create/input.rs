@@ -43,7 +43,7 @@ pub(super) fn archive(
         let (front, space) = window.bytes_mut().split_at_mut_checked(carry).unwrap_or_default();
         front.copy_from_slice(&carried);
         let space = space.get_mut(..WINDOW_BYTES).unwrap_or_default();
-        let got = read_full(&mut input, space)?;
+        let got = read_full(run, &mut input, space)?;
         let last = got < WINDOW_BYTES;
         let window = Arc::new(window);
         let bytes = window.bytes().get(..carry + got).unwrap_or_default();
@@ -101,16 +101,18 @@ fn store(run: &Run<'_>, bytes: &[u8], pieces: &Pieces) -> Result<Vec<Extent>> {
         run.packer.give_back(builder);
         extents
     });
-    Ok(spans.with_min_len(1).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+    let stored = run.pool.install(|| spans.with_min_len(1).collect::<Result<Vec<_>>>())?;
+    Ok(stored.into_iter().flatten().collect())
 }
 
-fn read_full(input: &mut dyn Read, mut space: &mut [u8]) -> Result<usize> {
+fn read_full(run: &Run<'_>, input: &mut dyn Read, mut space: &mut [u8]) -> Result<usize> {
     let wanted = space.len();
     while !space.is_empty() {
         match input.read(space) {
             Ok(0) => break,
             Ok(got) => space = space.get_mut(got..).unwrap_or_default(),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) if run.stopped() => return Err(Error::Interrupted),
             Err(error) => return Err(Error::NoSource(format!("standard input failed: {error}"))),
         }
     }

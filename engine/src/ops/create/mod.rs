@@ -203,7 +203,8 @@ impl Attempt<'_> {
         let whole = inherited.as_ref().is_some_and(|packs| index.all_good(packs));
         let mut packer = Packer::new(self.repository, Arc::clone(&index), self.options.compression, Verb::Create);
         let outcome = {
-            let run = Run::new(self.repository, self.options, self.monitor, Arc::clone(&index), &packer, whole);
+            let run =
+                Run::new(self.repository, self.options, self.monitor, Arc::clone(&index), &packer, self.pool, whole);
             self.walk(&run, history.parent.as_ref(), input).and_then(|root| Outcome::of(&run, root))
         };
         let outcome = match outcome {

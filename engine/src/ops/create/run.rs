@@ -11,7 +11,7 @@ use crate::format::list::Extent;
 use crate::format::manifest::Statistics;
 use crate::format::node::XattrsId;
 use crate::id::ObjectId;
-use crate::meta::{Attributes, Content, Node, NodeKind, Xattr};
+use crate::meta::{Attributes, Content, Node, NodeKind, Timestamp, Xattr};
 use crate::ops::content::{InList, walk_list};
 use crate::ops::create::CreateOptions;
 use crate::ops::create::assembly::{Entry, Place, RootTree};
@@ -40,11 +40,21 @@ pub(super) struct Run<'a> {
     pub(super) windows: WindowPool,
     /// Spans of large files that wait for a worker.
     pub(super) spans_waiting: AtomicUsize,
-    pub(super) links: Mutex<HashMap<(u64, u64), Link>>,
+    pub(super) links: Mutex<HashMap<LinkKey, Link>>,
+    /// Where work on standard input runs: the workers' own threads.
+    pub(super) pool: &'a rayon::ThreadPool,
     counts: Counts,
     warnings: Mutex<Vec<(Vec<u8>, String)>>,
     failed: Mutex<Option<Error>>,
     root: Mutex<Option<RootTree>>,
+}
+
+/// Device, inode and time of status change: an inode number that is used again in the midst of a run is another file.
+pub(super) type LinkKey = (u64, u64, Timestamp);
+
+/// What tells groups of hard links apart.
+pub(super) fn link_key(stat: &Stat) -> LinkKey {
+    (stat.device, stat.inode, stat.ctime)
 }
 
 /// A group of hard links: the first member is read, the others wait for it.
@@ -76,6 +86,7 @@ impl<'a> Run<'a> {
         monitor: &'a dyn Monitor,
         index: Arc<Index>,
         packer: &'a Packer,
+        pool: &'a rayon::ThreadPool,
         parent_is_whole: bool,
     ) -> Self {
         Self {
@@ -92,6 +103,7 @@ impl<'a> Run<'a> {
             windows: WindowPool::default(),
             spans_waiting: AtomicUsize::new(0),
             links: Mutex::default(),
+            pool,
             counts: Counts::default(),
             warnings: Mutex::default(),
             failed: Mutex::new(None),

@@ -15,10 +15,10 @@ use crate::ops::create::Input;
 use crate::ops::create::argument::{is_left_out, open_argument};
 use crate::ops::create::assembly::{DirectoryWriter, Entry, Place, store_long_xattrs};
 use crate::ops::create::batch::Batches;
-use crate::ops::create::file::{Job, node};
+use crate::ops::create::file::{Job, attributes_now, node};
 use crate::ops::create::parent::{Before, ParentDirectory, parent_below, same_status, unchanged};
 use crate::ops::create::paths::{PathSource, PathTree};
-use crate::ops::create::run::{Link, Run};
+use crate::ops::create::run::{Link, Run, link_key};
 use crate::source::{FileKind, SourceDir, Stat};
 
 /// Deepest directory: the walk has a stack for so many.
@@ -354,14 +354,15 @@ impl<'s, 'w> Walk<'s, 'w> {
         let mut node = before.node;
         let mut xattrs = before.xattrs;
         if !same {
-            node.attributes = self.run.attributes_without_opening(directory, source_name, &self.path, stat);
+            node.attributes = attributes_now(self.run, directory, source_name, &self.path, stat);
             xattrs = None;
         }
         self.run.refresh_owners(&mut node.attributes, stat);
         if let NodeKind::File { link: old, .. } = &mut node.kind {
             *old = link;
         }
-        let stamp = before.stamp.stamp.map(|_| stat.stamp());
+        // The content was not read: what was believed of it is all that may be believed, whatever times it bears now.
+        let stamp = before.stamp.stamp;
         let mut entry = Entry { node, xattrs, stamp, stamps: None };
         store_long_xattrs(self.run, &mut entry)?;
         crate::ops::create::file::resolve_link(self.run, stat, Some(&entry))?;
@@ -381,7 +382,7 @@ impl<'s, 'w> Walk<'s, 'w> {
 
     /// The first member of a group gets its link id back and is read; the others take what it becomes.
     fn join_link(&mut self, stat: &Stat, link: LinkId, place: Place, name: &[u8]) -> Result<Option<LinkId>> {
-        let key = (stat.device, stat.inode);
+        let key = link_key(stat);
         let done = {
             let mut links = self.run.links.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             match links.get_mut(&key) {

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::fs;
 
 use super::run::{Run, RunBlock, RunEntry, RunPack, RunStreams, write_run};
-use super::{CacheFolder, fresh_run_path, reopen};
+use super::{CacheFolder, fresh_run_path};
 use crate::crypto::SecretKey;
 use crate::error::{Error, Result};
 
@@ -55,8 +55,7 @@ fn merge(runs: &[Run], folder: &CacheFolder, cache_key: &SecretKey) -> Result<Ru
         entry_count: runs.iter().map(Run::len).sum(),
     };
     let path = fresh_run_path(folder)?;
-    write_run(&path, cache_key, &tables, Merged::new(streams))?;
-    reopen(&path, cache_key)
+    write_run(&path, cache_key, &tables, Merged::new(streams))
 }
 
 struct Stream<'a> {

@@ -118,6 +118,11 @@ impl Index {
         let missing: Vec<FileId> = look.segments.iter().filter(|id| !known.contains(id)).copied().collect();
         runs.extend(load_missing(&folder, &cache_key, &missing, read)?);
         if runs.len() > MOST_RUNS {
+            if let Some(damaged) = runs.iter().position(|run| !run.is_whole()) {
+                // Read again from its segments; each time round there is one file less.
+                let _ = fs::remove_file(runs.swap_remove(damaged).path());
+                return Self::load(folder, cache_key, look, read);
+            }
             runs = merge::merge_small(runs, &folder, &cache_key)?;
         }
         let mut numbers = HashMap::new();
@@ -170,6 +175,18 @@ impl Index {
         }
         good.append(&mut condemned);
         good
+    }
+
+    /// Whether a page of a run was found damaged: what was not found may be there all the same.
+    pub fn is_damaged(&self) -> bool {
+        self.runs().iter().any(|loaded| loaded.run.is_damaged())
+    }
+
+    /// Removes the files of damaged runs, so that the next index reads their segments again.
+    pub fn discard_damaged(&self) {
+        for loaded in self.runs().iter().filter(|loaded| loaded.run.is_damaged()) {
+            let _ = fs::remove_file(loaded.run.path());
+        }
     }
 
     /// How many entries it has; an object stored twice counts twice.
@@ -238,6 +255,12 @@ impl Index {
             .iter()
             .flat_map(|loaded| loaded.run.packs().iter().map(|pack| pack.id).collect::<Vec<_>>())
             .collect()
+    }
+}
+
+impl Drop for Index {
+    fn drop(&mut self) {
+        self.discard_damaged();
     }
 }
 
@@ -372,19 +395,10 @@ fn collect_packs(packs: &[IndexedPack], file: &str, content: &mut RunContent) ->
 
 fn write_and_open(content: RunContent, folder: &CacheFolder, cache_key: &SecretKey) -> Result<Run> {
     let path = fresh_run_path(folder)?;
-    content.write(&path, cache_key)?;
-    reopen(&path, cache_key)
+    content.write(&path, cache_key)
 }
 
 fn fresh_run_path(folder: &CacheFolder) -> Result<PathBuf> {
     let name: [u8; 16] = crate::crypto::random()?;
     Ok(folder.path().join(format!("{}.run", crate::id::hex(&name))))
-}
-
-fn reopen(path: &Path, cache_key: &SecretKey) -> Result<Run> {
-    Run::open(path, cache_key).ok_or_else(|| Error::Local {
-        action: "read back",
-        path: path.to_owned(),
-        source: std::io::Error::other("the file that was just written is not readable as an index run"),
-    })
 }

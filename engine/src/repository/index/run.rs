@@ -10,7 +10,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use memmap2::Mmap;
 
@@ -82,6 +82,8 @@ pub(super) struct Run {
     path: PathBuf,
     page_key: PageKey,
     verified: Vec<AtomicU64>,
+    /// A page did not match: what it held reads as "not there".
+    damaged: AtomicBool,
     body_len: usize,
     segments: Vec<FileId>,
     packs: Vec<RunPack>,
@@ -117,8 +119,9 @@ fn page_key(cache_key: &SecretKey) -> PageKey {
 
 impl RunContent {
     /// Sorts and writes the run beside its final name, then renames it. It is a cache: nothing is synced.
-    pub(super) fn write(mut self, path: &Path, cache_key: &SecretKey) -> Result<()> {
-        rayon::slice::ParallelSliceMut::par_sort_unstable(self.entries.as_mut_slice());
+    pub(super) fn write(mut self, path: &Path, cache_key: &SecretKey) -> Result<Run> {
+        // On this thread alone: it may be the one that finishes packs, for which every worker of a pool can be waiting.
+        self.entries.sort_unstable();
         let Self { segments, packs, blocks, entries } = self;
         let streams = RunStreams { segments: &segments, packs: &packs, blocks: &blocks, entry_count: entries.len() };
         write_run(path, cache_key, &streams, entries.into_iter().map(Ok))
@@ -144,7 +147,7 @@ pub(super) fn write_run(
     cache_key: &SecretKey,
     tables: &RunStreams<'_>,
     entries: impl Iterator<Item = Result<RunEntry>>,
-) -> Result<()> {
+) -> Result<Run> {
     let local = |action| move |source| Error::Local { action, path: path.to_owned(), source };
     let folder = path.parent().unwrap_or(Path::new("."));
     let file = tempfile::Builder::new().prefix(".run-").tempfile_in(folder).map_err(local("create"))?;
@@ -177,8 +180,12 @@ pub(super) fn write_run(
         out.write(&bytes).map_err(local("write"))?;
     }
     let file = out.finish().map_err(local("write"))?;
+    // Mapped before it has its name: from then on another process may take it for one that nobody needs.
+    let unreadable = || std::io::Error::other("what was just written is not readable as an index run");
+    let mut run = Run::open(file.path(), cache_key).ok_or_else(|| local("read back")(unreadable()))?;
     file.persist(path).map_err(|error| local("rename")(error.error))?;
-    Ok(())
+    path.clone_into(&mut run.path);
+    Ok(run)
 }
 
 /// Hashes pages as they go by.
@@ -243,6 +250,7 @@ impl Run {
             path: path.to_owned(),
             page_key: page_key(cache_key),
             verified: (0..pages.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
+            damaged: AtomicBool::new(false),
             body_len,
             segments: Vec::new(),
             packs: Vec::new(),
@@ -297,10 +305,21 @@ impl Run {
         let content = self.map.get(page * PAGE..(page + 1) * PAGE)?;
         let hash_at = self.body_len + page * HASH_LEN;
         if self.map.get(hash_at..hash_at + HASH_LEN)? != self.page_key.hash(page, content) {
+            self.damaged.store(true, Ordering::Relaxed);
             return None;
         }
         word.fetch_or(bit, Ordering::Relaxed);
         Some(())
+    }
+
+    /// Whether a page was found damaged.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Relaxed)
+    }
+
+    /// Reads every page; `false` if one is damaged.
+    pub(super) fn is_whole(&self) -> bool {
+        (0..self.body_len / PAGE).all(|page| self.verify(page).is_some())
     }
 
     /// The segments it stands for.
