@@ -15,6 +15,7 @@ mod secrets;
 mod selector;
 mod session;
 mod signals;
+mod stdin;
 mod time;
 
 use std::io::{self, Write};

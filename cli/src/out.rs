@@ -6,6 +6,8 @@ use std::io::{self, BufWriter, StdoutLock, Write};
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::exit::Exit;
+
 /// Standard output is closed; nobody is there to be told.
 #[derive(Debug)]
 pub(crate) struct ReaderGone;
@@ -47,6 +49,14 @@ impl Out {
     /// Writes what is buffered.
     pub(crate) fn finish(mut self) -> Result<()> {
         self.0.flush().map_err(failed)
+    }
+}
+
+/// How a verb that has done its work ends: a reader that went away does not change what was found.
+pub(crate) fn ended(printed: Result<()>, exit: Exit) -> Result<Exit> {
+    match printed {
+        Err(error) if error.downcast_ref::<ReaderGone>().is_some() => Ok(exit),
+        printed => printed.map(|()| exit),
     }
 }
 

@@ -4,11 +4,12 @@ use std::io::{self, IsTerminal};
 
 use anyhow::Result;
 use vault_engine::ops::check::{self, CheckOptions, CheckReport, Finding, Severity};
+use vault_engine::repository::Repository;
 
 use crate::args::CheckArgs;
 use crate::exit::Exit;
 use crate::json::CheckJson;
-use crate::out::Out;
+use crate::out::{self, Out};
 use crate::progress::{Console, Show};
 use crate::render;
 use crate::session::{Caller, Purpose};
@@ -23,18 +24,22 @@ pub(super) fn run(caller: Caller<'_>, args: &CheckArgs) -> Result<Exit> {
     let warned = console.warnings() > 0;
     drop(console);
 
+    let exit = exit(&report.findings, warned);
+    out::ended(print(&repository, &report, args, caller.common.verbose), exit)
+}
+
+fn print(repository: &Repository, report: &CheckReport, args: &CheckArgs, verbose: bool) -> Result<()> {
     let mut out = Out::new();
     if args.json {
-        out.json(&CheckJson::of(&repository, &report, args.read_data))?;
+        out.json(&CheckJson::of(repository, report, args.read_data))?;
     } else {
         report.findings.iter().try_for_each(|finding| out.line(line(finding)))?;
         // Silent in cron while all is well.
-        if !report.findings.is_empty() || caller.common.verbose || io::stdout().is_terminal() {
-            out.line(summary(&report))?;
+        if !report.findings.is_empty() || verbose || io::stdout().is_terminal() {
+            out.line(summary(report))?;
         }
     }
-    out.finish()?;
-    Ok(exit(&report.findings, warned))
+    out.finish()
 }
 
 fn exit(findings: &[Finding], warned: bool) -> Exit {

@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -15,10 +14,11 @@ use vault_engine::repository::Repository;
 use crate::args::CreateArgs;
 use crate::exit::{Exit, usage};
 use crate::location::{self, split_address};
-use crate::out::Out;
+use crate::out::{self, Out};
 use crate::placeholders::{self, Values};
 use crate::progress::{Console, Show};
 use crate::session::{self, Caller, Purpose};
+use crate::stdin::Patient;
 use crate::{json, name, render, time};
 
 /// What the output needs of the arguments after they became options.
@@ -47,19 +47,22 @@ pub(super) fn run(caller: Caller<'_>, args: CreateArgs) -> Result<Exit> {
 
     let options = CreateOptions { skip: own_folders(&place.path, repository.cache_dir()), ..options };
     let console = Console::new(output.show, caller.signals);
-    let input = options.input_name.is_some().then(|| -> Input { Box::new(io::stdin()) });
+    let input = options.input_name.is_some().then(|| -> Input { Box::new(Patient::new(caller.signals.clone())) });
     let created = create::create(&repository, &options, input, &console)?;
     let warnings = created.statistics.warnings.max(console.warnings());
     drop(console);
 
+    out::ended(print(&repository, &options, &created, &output), Exit::with_warnings(warnings))
+}
+
+fn print(repository: &Repository, options: &CreateOptions, created: &Created, output: &Output) -> Result<()> {
     let mut out = Out::new();
     if output.json {
-        out.json(&json::CreateJson::of(&repository, &created, options.dry_run))?;
+        out.json(&json::CreateJson::of(repository, created, options.dry_run))?;
     } else if output.stats {
-        show_stats(&mut out, &repository, &options, &created)?;
+        show_stats(&mut out, repository, options, created)?;
     }
-    out.finish()?;
-    Ok(Exit::with_warnings(warnings))
+    out.finish()
 }
 
 /// The repository and its caches are not archived into themselves.

@@ -5,12 +5,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use anyhow::Result;
-use vault_engine::ops::restore::{self, Overwrite, RestoreOptions};
+use vault_engine::ops::archives::Archive;
+use vault_engine::ops::restore::{self, Overwrite, RestoreOptions, Restored};
+use vault_engine::repository::Repository;
 
 use crate::args::{OverwriteMode, RestoreArgs};
 use crate::exit::{Exit, usage};
 use crate::json::RestoreJson;
-use crate::out::Out;
+use crate::out::{self, Out};
 use crate::progress::{Console, Show};
 use crate::render;
 use crate::session::Caller;
@@ -35,11 +37,22 @@ pub(super) fn run(caller: Caller<'_>, args: &RestoreArgs) -> Result<Exit> {
     let warnings = restored.warnings.max(console.warnings()) + selected.warnings;
     drop(console);
 
+    let exit = if restored.damaged > 0 { Exit::Integrity } else { Exit::with_warnings(warnings) };
+    out::ended(print(&selected.repository, archive, &restored, args, caller.common.verbose), exit)
+}
+
+fn print(
+    repository: &Repository,
+    archive: &Archive,
+    restored: &Restored,
+    args: &RestoreArgs,
+    verbose: bool,
+) -> Result<()> {
     let mut out = Out::new();
     if args.json {
         let target = args.target.to_string_lossy().into_owned();
-        out.json(&RestoreJson::of(&selected.repository, archive, &restored, target, args.dry_run))?;
-    } else if args.dry_run || caller.common.verbose {
+        out.json(&RestoreJson::of(repository, archive, restored, target, args.dry_run))?;
+    } else if args.dry_run || verbose {
         out.line(format!(
             "{}{}, {} written; {} right already, {} removed",
             if args.dry_run { "would be done: " } else { "" },
@@ -49,8 +62,7 @@ pub(super) fn run(caller: Caller<'_>, args: &RestoreArgs) -> Result<Exit> {
             restored.deleted,
         ))?;
     }
-    out.finish()?;
-    Ok(if restored.damaged > 0 { Exit::Integrity } else { Exit::with_warnings(warnings) })
+    out.finish()
 }
 
 fn options(args: &RestoreArgs) -> Result<RestoreOptions> {

@@ -145,6 +145,7 @@ impl Repository {
         let mut index = self.load_index_of(&look)?;
         let mut adopted = Vec::new();
         for packs in segment_groups(rebuild::orphans(&self.core, &look, &index)?) {
+            packs.iter().try_for_each(|pack| self.core.store.settle(&Key::pack(pack.id)))?;
             let segment = Segment { writer: self.core.host_id, replaces: Vec::new(), packs };
             let (name, _) = self.core.put_sealed(Kind::Index, Class::Index, &segment.encode())?;
             index.adopt(name, &segment)?;

@@ -228,6 +228,10 @@ impl Store for FaultyStore {
         self.run(Verb::List, kind.folder().to_owned(), || self.inner.list(kind))
     }
 
+    fn settle(&self, key: &Key) -> StoreResult<()> {
+        self.inner.settle(key)
+    }
+
     fn remove(&self, key: &Key) -> StoreResult<()> {
         self.run(Verb::Remove, key.path(), || self.inner.remove(key))
     }

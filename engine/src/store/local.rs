@@ -217,6 +217,12 @@ impl Store for LocalStore {
         }
     }
 
+    fn settle(&self, key: &Key) -> StoreResult<()> {
+        let (folder, path) = place(key)?;
+        let settled = self.root.make_durable(&folder).and_then(|()| self.root.sync_folder(&folder));
+        settled.map_err(|error| StoreError::io("sync the folder of", &path, error))
+    }
+
     fn remove(&self, key: &Key) -> StoreResult<()> {
         let (folder, path) = place(key)?;
         self.root.unlink(&path).map_err(|error| StoreError::io("remove", &path, error))?;

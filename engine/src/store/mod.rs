@@ -180,6 +180,11 @@ pub trait Store: Debug + Send + Sync {
     /// Every file of a kind. Folders that do not exist are empty.
     fn list(&self, kind: Kind) -> StoreResult<Vec<Listed>>;
 
+    /// Makes sure that a file that a listing showed is durable, whoever put it: its writer may have been killed before it was.
+    fn settle(&self, _key: &Key) -> StoreResult<()> {
+        Ok(())
+    }
+
     /// Removes a file; durable on `Ok`. A file that is gone is no error.
     fn remove(&self, key: &Key) -> StoreResult<()>;
 }

@@ -227,13 +227,12 @@ fn add_unnamed(
         if packs.contains_key(id) || look.condemned.contains(id) {
             continue;
         }
-        match rebuild::directory_of(repository.core(), *id, *size)? {
-            Some(pack) => drop(packs.insert(*id, pack)),
-            None => {
-                let message = "no index segment names the pack, and it cannot be read without one; an archive that needs it says so below";
-                report.finding(Severity::Warning, Key::pack(*id).to_string(), None, message);
-            }
+        if let Some(pack) = rebuild::directory_of(repository.core(), *id, *size)? {
+            packs.insert(*id, pack);
+            continue;
         }
+        let message = "no index segment names the pack, and it cannot be read without one; an archive that needs it says so below";
+        report.finding(Severity::Warning, Key::pack(*id).to_string(), None, message);
     }
     Ok(())
 }

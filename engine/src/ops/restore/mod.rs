@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Stopwatch;
-use crate::error::{Error, FileError, Result};
+use crate::error::{Error, Result};
 use crate::format::DEPTH;
 use crate::meta::{Content, LinkId, Node, NodeKind};
+use crate::ops::restore::finish::{Finished, FirstLink, PendingLink};
 use crate::ops::restore::place::{Existing, existing};
-use crate::ops::restore::plan::Plan;
+use crate::ops::restore::plan::{Fate, Plan};
 use crate::ops::restore::report::Report;
 use crate::ops::restore::selection::{Selected, Selection};
 use crate::ops::walk::{Entries, complete_xattrs};
@@ -22,10 +23,14 @@ use crate::progress::Monitor;
 use crate::repository::{Archive, Reader, Repository};
 use crate::source::{AttributeOptions, Owners, Subject, Target, TargetDir, apply_attributes};
 
+mod finish;
 mod place;
 mod plan;
 mod report;
 mod selection;
+
+/// So many complete directories wait for their attributes at most.
+const MOST_FINISHED: usize = 16_384;
 
 /// What to do with files that exist in the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,7 +107,11 @@ pub fn restore(
                 .to_owned(),
         ));
     }
-    let target = if options.dry_run { None } else { Some(Target::open(&options.target, true).map_err(Error::Target)?) };
+    if options.delete && options.strip_components > 0 {
+        let problem = "--delete and --strip-components do not go together: directories that become one would delete each other's files";
+        return Err(Error::Usage(problem.to_owned()));
+    }
+    let target = open_target(options)?;
     let reader = Reader::new(repository, Arc::new(repository.load_index()?));
     let owners = Owners::new();
     let report = Report::new(monitor);
@@ -124,7 +133,7 @@ pub fn restore(
     for path in walk.selection.unmatched() {
         report.warn(&path, "no such path in the archive");
     }
-    if let Some(target) = &target {
+    if let Some(target) = target.as_ref().filter(|_| !options.dry_run) {
         target.sync_all().map_err(Error::Target)?;
     }
     report.say_unset();
@@ -133,10 +142,18 @@ pub fn restore(
     Ok(restored)
 }
 
+/// The target; on a dry run only if it exists, to say what would be done there.
+fn open_target(options: &RestoreOptions) -> Result<Option<Target>> {
+    match Target::open(&options.target, !options.dry_run) {
+        Err(error) if options.dry_run && error.source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some).map_err(Error::Target),
+    }
+}
+
 /// What everything that writes shares.
 struct Context<'a> {
     reader: &'a Reader<'a>,
-    /// `None` on a dry run.
+    /// `None` on a dry run into a place that does not exist.
     target: Option<&'a Target>,
     options: &'a RestoreOptions,
     attributes: AttributeOptions<'a>,
@@ -154,22 +171,15 @@ impl Context<'_> {
     }
 }
 
-/// Another name of a file that is written or was there.
-struct PendingLink {
-    first: Arc<[u8]>,
-    path: Arc<[u8]>,
-    archive_path: Vec<u8>,
-}
-
 struct Walk<'a> {
     context: &'a Context<'a>,
     plan: Plan<'a>,
     selection: Selection,
-    /// The first member of each group of hard links, as a path in the target.
-    links: HashMap<LinkId, Arc<[u8]>>,
+    /// The first member of each group of hard links.
+    links: HashMap<LinkId, Arc<FirstLink>>,
     pending_links: Vec<PendingLink>,
     /// Directories whose entries have all been planned, children before parents.
-    finished: Vec<(Arc<[u8]>, Node)>,
+    finished: Vec<Finished>,
     path: Vec<u8>,
 }
 
@@ -235,7 +245,7 @@ impl Walk<'_> {
             None => Ok(None),
         });
         match found {
-            Err(error @ (Error::Damaged { .. } | Error::ObjectMissing { .. })) => {
+            Err(error @ (Error::Damaged { .. } | Error::ObjectMissing { .. } | Error::Store(_))) => {
                 self.context.report.damaged(&self.path, &format!("a part of the directory is lost: {error}"));
                 // Nothing may be removed from a directory of which not all names are known.
                 level.names = None;
@@ -301,7 +311,9 @@ impl Walk<'_> {
             );
         }
         let mut created = true;
-        if let Some((parent, name)) = self.parent_of(&target)? {
+        if options.dry_run {
+            // Nothing is made; what is below is looked at where it exists.
+        } else if let Some((parent, name)) = self.parent_of(&target)? {
             let replace = options.overwrite != Overwrite::Never;
             created = match parent.make_directory(name, replace) {
                 Ok(created) => created,
@@ -330,6 +342,7 @@ impl Walk<'_> {
         let (parent, name) = split(path);
         match target.directory(parent) {
             Ok(directory) => Ok(Some((directory, name))),
+            Err(_) if self.context.options.dry_run => Ok(None),
             Err(error) => {
                 self.context.report.file_error(&self.path, &error)?;
                 Ok(None)
@@ -349,6 +362,7 @@ impl Walk<'_> {
         if node.changed {
             self.context.report.note(&self.path, "the file changed while it was archived");
         }
+        let mut fate = Arc::default();
         if let Some(link) = link {
             if let Some(first) = self.links.get(link) {
                 self.pending_links.push(PendingLink {
@@ -358,17 +372,28 @@ impl Walk<'_> {
                 });
                 return Ok(());
             }
-            self.links.insert(*link, Arc::clone(target));
+            let first = FirstLink { path: Arc::clone(target), fate: Arc::default() };
+            fate = Arc::clone(&first.fate);
+            self.links.insert(*link, Arc::new(first));
         }
-        self.file(node, target)
+        self.file(node, target, fate)
     }
 
-    fn file(&mut self, node: Node, target: &Arc<[u8]>) -> Result<()> {
+    fn file(&mut self, node: Node, target: &Arc<[u8]>, fate: Arc<Fate>) -> Result<()> {
         let report = self.context.report;
         let Some((directory, name)) = self.parent_of(target)? else {
             report.planned(&self.path);
             return Ok(());
         };
+        if self.context.options.dry_run {
+            let kept = place::would_keep(&directory, name, &node, self.context.options);
+            if kept {
+                report.skipped(&self.path);
+            } else {
+                report.planned(&self.path);
+            }
+            return Ok(());
+        }
         let replaces = match existing(&directory, name, &node, self.context.options) {
             Ok(Existing::None) => false,
             Ok(Existing::Other) => true,
@@ -386,9 +411,12 @@ impl Walk<'_> {
                 report.skipped(&self.path);
                 return Ok(());
             }
-            Err(error) => return report.file_error(&self.path, &error),
+            Err(error) => {
+                fate.fail();
+                return report.file_error(&self.path, &error);
+            }
         };
-        self.plan.file(node, Arc::clone(target), self.path.clone(), replaces)?;
+        self.plan.file(node, Arc::clone(target), self.path.clone(), replaces, fate)?;
         if self.plan.is_full() { self.flush() } else { Ok(()) }
     }
 
@@ -398,6 +426,15 @@ impl Walk<'_> {
             report.planned(&self.path);
             return Ok(());
         };
+        if self.context.options.dry_run {
+            let kept = place::would_keep(&directory, name, node, self.context.options);
+            if kept {
+                report.skipped(&self.path);
+            } else {
+                report.planned(&self.path);
+            }
+            return Ok(());
+        }
         match place::special(&directory, name, node, self.context.options) {
             Ok(place::Made::Skipped) => report.skipped(&self.path),
             Ok(place::Made::Kept) => {
@@ -415,65 +452,19 @@ impl Walk<'_> {
 
     /// A directory whose entries have all been seen.
     fn leave(&mut self, level: Level) -> Result<()> {
-        let Some(target) = level.target else { return Ok(()) };
-        if let Some(names) = &level.names {
-            self.delete_others(&target, names)?;
-        }
-        if let (Some(node), true) = (level.node, self.context.target.is_some()) {
-            self.finished.push((target, node));
-        }
-        Ok(())
-    }
-
-    fn delete_others(&mut self, path: &[u8], names: &[Vec<u8>]) -> Result<()> {
-        let report = self.context.report;
-        let Some(target) = self.context.target else { return Ok(()) };
-        let found = target.directory(path).and_then(|directory| directory.names().map(|found| (directory, found)));
-        let (directory, found) = match found {
-            Ok(found) => found,
-            Err(error) => return report.file_error(path, &error),
-        };
-        for name in found.iter().filter(|name| names.binary_search_by(|known| known.as_slice().cmp(name)).is_err()) {
-            let shown = if path.is_empty() { name.to_vec() } else { [path, b"/", name].concat() };
-            match directory.remove_tree(name) {
-                Ok(()) => report.deleted(&shown),
-                Err(error) => report.file_error(&shown, &error)?,
-            }
-        }
-        Ok(())
+        let Some(path) = level.target else { return Ok(()) };
+        self.finished.push(Finished { path, node: level.node, names: level.names });
+        if self.finished.len() >= MOST_FINISHED { self.flush() } else { Ok(()) }
     }
 
     /// Writes what is planned, then links, then the attributes of complete directories: nothing changes a directory after that.
     fn flush(&mut self) -> Result<()> {
         self.plan.write()?;
         for link in std::mem::take(&mut self.pending_links) {
-            self.link(&link)?;
+            self.context.link(&link)?;
         }
-        let Some(target) = self.context.target else { return Ok(()) };
-        for (path, node) in std::mem::take(&mut self.finished) {
-            match target.directory(&path) {
-                Ok(directory) => self.context.apply(Subject::Directory(&directory), &node, &path),
-                Err(error) => self.context.report.file_error(&path, &error)?,
-            }
-        }
-        Ok(())
-    }
-
-    fn link(&self, link: &PendingLink) -> Result<()> {
-        let report = self.context.report;
-        let Some(target) = self.context.target else {
-            report.planned(&link.archive_path);
-            return Ok(());
-        };
-        let ((from_parent, from_name), (to_parent, to_name)) = (split(&link.first), split(&link.path));
-        let linked = || -> std::result::Result<bool, FileError> {
-            let (from, to) = (target.directory(from_parent)?, target.directory(to_parent)?);
-            place::hard_link(&from, from_name, &to, to_name, self.context.options)
-        };
-        match linked() {
-            Ok(true) => report.made(&link.archive_path, 0),
-            Ok(false) => report.skipped(&link.archive_path),
-            Err(error) => report.file_error(&link.archive_path, &error)?,
+        for finished in std::mem::take(&mut self.finished) {
+            self.context.complete(&finished)?;
         }
         Ok(())
     }

@@ -28,20 +28,28 @@ pub(super) enum Existing {
 /// # Errors
 /// A directory does, and may not be removed.
 pub(super) fn existing(directory: &TargetDir, name: &[u8], node: &Node, options: &RestoreOptions) -> Placed<Existing> {
-    let NodeKind::File { size, .. } = node.kind else { return Ok(Existing::Other) };
     let Some(stat) = directory.stat(name)? else { return Ok(Existing::None) };
     if options.overwrite == Overwrite::Never {
         return Ok(Existing::Kept);
     }
     clear_directory(directory, name, &stat, options)?;
-    let same = stat.kind == FileKind::File && stat.size == size && stat.mtime == node.attributes.mtime;
-    if !same || options.overwrite == Overwrite::Always {
+    if !is_same(&stat, node) || options.overwrite == Overwrite::Always {
         return Ok(if stat.kind == FileKind::Directory { Existing::None } else { Existing::Other });
     }
     let attributes = &node.attributes;
     let plain = attributes.xattrs.is_empty() && attributes.file_flags == 0;
     let owned = (stat.uid, stat.gid) == (attributes.owner.number, attributes.group.number);
     Ok(Existing::Same { attributes: plain && owned && stat.mode == attributes.mode })
+}
+
+/// Whether a restore would leave alone what stands there; looks only.
+pub(super) fn would_keep(directory: &TargetDir, name: &[u8], node: &Node, options: &RestoreOptions) -> bool {
+    let Ok(Some(stat)) = directory.stat(name) else { return false };
+    match options.overwrite {
+        Overwrite::Never => true,
+        Overwrite::Always => false,
+        Overwrite::IfChanged => is_same(&stat, node),
+    }
 }
 
 /// A directory in the way of something else goes only with `--delete`: it may hold what no archive has.
@@ -108,7 +116,10 @@ fn is_same(stat: &Stat, node: &Node) -> bool {
         NodeKind::BlockDevice { major, minor } => {
             stat.kind == FileKind::BlockDevice && stat.special == (*major, *minor)
         }
-        NodeKind::File { .. } | NodeKind::Directory { .. } => false,
+        NodeKind::File { size, .. } => {
+            stat.kind == FileKind::File && stat.size == *size && stat.mtime == node.attributes.mtime
+        }
+        NodeKind::Directory { .. } => false,
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A plan is bounded: it is written when it holds so many pieces or files, in the midst of a file if need be.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,6 +26,30 @@ const PLAN_FILES: usize = 16_384;
 /// … or so many files whose pieces lie in several blocks: those are open at the same time.
 const PLAN_OPEN_FILES: usize = 128;
 
+/// What became of a file, for its other hard links to know.
+#[derive(Debug, Default)]
+pub(super) struct Fate {
+    failed: AtomicBool,
+    lost: AtomicBool,
+}
+
+impl Fate {
+    /// It could not be written.
+    pub(super) fn fail(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it could not be written.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Whether the repository no longer has its content.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
+    }
+}
+
 /// A file that is being written, and its temporary name if it is to replace another.
 type OpenFile = (Option<Vec<u8>>, Arc<TargetFile>);
 
@@ -40,7 +65,7 @@ struct Task {
     file: Mutex<Option<OpenFile>>,
     /// Pieces that are not written, and one for the planning itself.
     waiting: AtomicUsize,
-    failed: AtomicBool,
+    fate: Arc<Fate>,
     /// Runs of zeros that are to be allocated, and whether the file has holes besides.
     zeros: Mutex<(Vec<(u64, u64)>, bool)>,
 }
@@ -66,11 +91,13 @@ pub(super) struct Plan<'a> {
     empty: Vec<Arc<Task>>,
     files: usize,
     open_files: usize,
+    /// Files that have been created and are not complete.
+    unfinished: Mutex<HashMap<usize, Arc<Task>>>,
 }
 
 impl<'a> Plan<'a> {
     pub(super) fn new(context: &'a Context<'a>) -> Self {
-        Self { context, pieces: Vec::new(), empty: Vec::new(), files: 0, open_files: 0 }
+        Self { context, pieces: Vec::new(), empty: Vec::new(), files: 0, open_files: 0, unfinished: Mutex::default() }
     }
 
     /// Whether it should be written now.
@@ -79,7 +106,14 @@ impl<'a> Plan<'a> {
     }
 
     /// Plans a file.
-    pub(super) fn file(&mut self, node: Node, path: Arc<[u8]>, archive_path: Vec<u8>, replaces: bool) -> Result<()> {
+    pub(super) fn file(
+        &mut self,
+        node: Node,
+        path: Arc<[u8]>,
+        archive_path: Vec<u8>,
+        replaces: bool,
+        fate: Arc<Fate>,
+    ) -> Result<()> {
         let NodeKind::File { size, content, .. } = node.kind else { return Ok(()) };
         let task = Arc::new(Task {
             node,
@@ -89,7 +123,7 @@ impl<'a> Plan<'a> {
             replaces,
             file: Mutex::new(None),
             waiting: AtomicUsize::new(1),
-            failed: AtomicBool::new(false),
+            fate,
             zeros: Mutex::default(),
         });
         self.files += 1;
@@ -103,7 +137,9 @@ impl<'a> Plan<'a> {
         };
         match planned {
             Ok(()) => {}
-            Err(error @ (Error::Damaged { .. } | Error::ObjectMissing { .. })) => self.lose(&task, &error),
+            Err(error @ (Error::Damaged { .. } | Error::ObjectMissing { .. } | Error::Store(_))) => {
+                self.lose(&task, &error);
+            }
             Err(error) => return Err(error),
         }
         // Planning is done: whoever is last finishes the file; without pieces that is the plan.
@@ -240,14 +276,14 @@ impl<'a> Plan<'a> {
 
     /// Writes bytes of a file, which is created by the first of them.
     fn put(&self, task: &Arc<Task>, bytes: &[u8], at: u64) -> Result<()> {
-        if task.failed.load(Ordering::Relaxed) {
+        if task.fate.has_failed() {
             return Ok(());
         }
         let written = self.open(task).and_then(|file| file.write_at(bytes, at));
         written.or_else(|error| self.fail(task, &error))
     }
 
-    fn open(&self, task: &Task) -> Result<Arc<TargetFile>, FileError> {
+    fn open(&self, task: &Arc<Task>) -> Result<Arc<TargetFile>, FileError> {
         let mut file = lock(&task.file);
         if let Some((_, file)) = &*file {
             return Ok(Arc::clone(file));
@@ -272,12 +308,13 @@ impl<'a> Plan<'a> {
         }
         let opened = Arc::new(opened);
         *file = Some((temporary, Arc::clone(&opened)));
+        lock(&self.unfinished).insert(key_of(task), Arc::clone(task));
         Ok(opened)
     }
 
     /// The file cannot be written.
     fn fail(&self, task: &Task, error: &FileError) -> Result<()> {
-        if task.failed.swap(true, Ordering::Relaxed) {
+        if task.fate.failed.swap(true, Ordering::Relaxed) {
             Ok(())
         } else {
             self.context.report.file_error(&task.archive_path, error)
@@ -286,7 +323,8 @@ impl<'a> Plan<'a> {
 
     /// The repository does not have what the file needs.
     fn lose(&self, task: &Task, error: &Error) {
-        if !task.failed.swap(true, Ordering::Relaxed) {
+        task.fate.lost.store(true, Ordering::Relaxed);
+        if !task.fate.failed.swap(true, Ordering::Relaxed) {
             self.context.report.damaged(&task.archive_path, &format!("its content is lost: {error}"));
         }
     }
@@ -296,7 +334,8 @@ impl<'a> Plan<'a> {
         if task.waiting.fetch_sub(1, Ordering::AcqRel) != 1 {
             return Ok(());
         }
-        let finished = if task.failed.load(Ordering::Relaxed) { self.discard(task) } else { self.finish(task) };
+        let finished = if task.fate.has_failed() { self.discard(task) } else { self.finish(task) };
+        lock(&self.unfinished).remove(&key_of(task));
         finished.or_else(|error| self.fail(task, &error))
     }
 
@@ -333,6 +372,19 @@ impl<'a> Plan<'a> {
             None => Ok(()),
         }
     }
+}
+
+/// A run that ends early leaves no half of a file behind.
+impl Drop for Plan<'_> {
+    fn drop(&mut self) {
+        for task in std::mem::take(&mut *lock(&self.unfinished)).into_values() {
+            let _ = self.discard(&task);
+        }
+    }
+}
+
+fn key_of(task: &Arc<Task>) -> usize {
+    Arc::as_ptr(task).addr()
 }
 
 /// Where each object of a block begins, and where the last one ends.
