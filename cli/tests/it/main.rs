@@ -13,6 +13,8 @@ mod pages;
 #[cfg(test)]
 mod reader;
 #[cfg(test)]
+mod regressions;
+#[cfg(test)]
 mod repository;
 #[cfg(test)]
 mod sandbox;
