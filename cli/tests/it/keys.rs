@@ -118,6 +118,22 @@ fn slots_are_added_changed_and_removed() {
 }
 
 #[test]
+fn hostile_slots_neither_take_memory_nor_hide_the_right_one() {
+    let sandbox = encrypted();
+    let slot = fs::read_dir(sandbox.path("repo/keys")).unwrap().next().unwrap().unwrap().path();
+    let bytes = fs::read(slot).unwrap();
+    for number in 0..2000_u32 {
+        let mut hostile = bytes.clone();
+        hostile[16..20].copy_from_slice(&u32::MAX.to_le_bytes());
+        hostile[32..36].copy_from_slice(&number.to_le_bytes());
+        let name = vault_engine::id::hex(&blake3::hash(&hostile).as_bytes()[..]);
+        fs::write(sandbox.path("repo/keys").join(name), hostile).unwrap();
+    }
+    list_with(&sandbox, "VAULT_PASSPHRASE", PASSPHRASE.1).succeeds();
+    assert_ne!(list_with(&sandbox, "VAULT_PASSPHRASE", "wrong").code, Some(0));
+}
+
+#[test]
 fn a_keyless_repository_in_the_place_of_an_encrypted_one_is_refused() {
     let sandbox = Sandbox::with_repository();
     sandbox.write("source/file", "secret");

@@ -333,13 +333,18 @@ fn read_slots(store: &dyn Store) -> Result<Vec<(FileId, Slot)>> {
         if blake3::hash(&bytes) == *id.as_bytes() {
             slots.extend(Slot::decode(&bytes).ok().map(|slot| (id, slot)));
         }
-        if slots.len() > 16 * SLOTS_TRIED {
-            break;
+        // However many there are, only the cheapest are kept.
+        if slots.len() >= 2 * SLOTS_TRIED {
+            keep_cheapest(&mut slots);
         }
     }
+    keep_cheapest(&mut slots);
+    Ok(slots)
+}
+
+fn keep_cheapest(slots: &mut Vec<(FileId, Slot)>) {
     slots.sort_by_key(|(id, slot)| (cost(slot.kind), *id));
     slots.truncate(SLOTS_TRIED);
-    Ok(slots)
 }
 
 fn cost(kind: slot::SlotKind) -> u64 {
