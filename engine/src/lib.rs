@@ -1,6 +1,6 @@
 //! `vault-engine`: deduplicating, compressing, encrypted archives in a repository of immutable files.
 //!
-//! Layers, each importing only those above it in this list: `id error codec meta progress clock sys` ·
+//! Layers, each importing only those above it in this list: `id error codec meta progress clock sync sys` ·
 //! `chunker compress crypto pattern` · `format store source` · `repository` · `ops`. See docs/ARCHITECTURE.md.
 
 pub mod chunker;
@@ -18,6 +18,7 @@ pub mod progress;
 pub mod repository;
 pub mod source;
 pub mod store;
+mod sync;
 mod sys;
 
 pub use error::{Error, Result};

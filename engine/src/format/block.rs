@@ -298,6 +298,17 @@ pub struct OpenBlock {
 }
 
 impl OpenBlock {
+    /// Where each object begins in the payload, and where the last one ends.
+    pub fn starts(&self) -> Vec<usize> {
+        let mut end = 0;
+        let mut starts = vec![0];
+        starts.extend(self.entries.iter().map(|entry| {
+            end += entry.length as usize;
+            end
+        }));
+        starts
+    }
+
     /// The objects with their bytes, in order.
     pub fn objects(&self) -> impl Iterator<Item = (ObjectId, &[u8])> {
         let mut rest = self.plain.as_slice();

@@ -73,6 +73,16 @@ pub(crate) fn complete_xattrs(reader: &Reader<'_>, node: &mut Node, xattrs: Xatt
     Ok(())
 }
 
+/// Adds a name to a path; gives the length to truncate to, to take it back.
+pub(crate) fn push_name(path: &mut Vec<u8>, name: &[u8]) -> usize {
+    let length = path.len();
+    if length > 0 {
+        path.push(b'/');
+    }
+    path.extend_from_slice(name);
+    length
+}
+
 /// Hears of an entry: its path, the node, and the object of its long attributes.
 pub(crate) type EachEntry<'a> = dyn FnMut(&[u8], Node, XattrsId) -> Result<()> + 'a;
 
@@ -86,10 +96,7 @@ pub(crate) fn each_entry(reader: &Reader<'_>, root: ObjectId, each: &mut EachEnt
             levels.pop();
             continue;
         };
-        if !path.is_empty() {
-            path.push(b'/');
-        }
-        path.extend_from_slice(&node.name);
+        push_name(&mut path, &node.name);
         let below = if let NodeKind::Directory { tree } = node.kind { Some(tree) } else { None };
         each(&path, node, xattrs)?;
         if let Some(tree) = below {

@@ -15,7 +15,7 @@ use crate::format::records::Verb;
 use crate::id::{ArchiveId, ObjectId, PackId};
 use crate::repository::look::Look;
 use crate::repository::packer::Packer;
-use crate::repository::{Index, Reader, Repository, Stored};
+use crate::repository::{Reader, Repository, Stored};
 use crate::store::{Key, Kind};
 
 /// The packs that an archive's objects were found in or put into.
@@ -114,14 +114,5 @@ impl Repository {
             self.core.store.put(&Key::deleted_mark(id), &Mark::Deleted.encode(id))?;
         }
         Ok(!gone && !expiring)
-    }
-}
-
-impl Index {
-    /// Everything that an archive's objects were found in, and what a packer has put.
-    pub fn references(&self, found: &crate::repository::PackSet, packer: &Packer) -> References {
-        let mut packs = self.packs_of(found);
-        packs.extend(packer.packs());
-        References { packs }
     }
 }

@@ -33,6 +33,7 @@ pub use look::Look;
 pub use open::{InitOptions, OpenOptions, Probe, Secret, SlotInfo, SlotKind};
 pub use packer::{BlockBuilder, Packer, Stored};
 pub use reader::Reader;
+pub(crate) use reader::purpose_of;
 
 /// What every part of a repository needs: the store, the keys, and who we are.
 pub(crate) struct Core {

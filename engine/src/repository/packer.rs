@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -24,6 +24,7 @@ use crate::repository::open_pack::OpenPack;
 use crate::repository::session::Session;
 use crate::repository::{Core, Index, PackNumber, Repository};
 use crate::store::Kind;
+use crate::sync::lock;
 
 /// A segment is put after so many objects …
 const SEGMENT_OBJECTS: usize = 250_000;
@@ -89,10 +90,6 @@ struct Pending {
     put: Vec<(PackId, u64)>,
     segments: Vec<FileId>,
     session: Option<Session>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Packer {

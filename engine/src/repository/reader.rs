@@ -39,7 +39,7 @@ struct KeptBlock {
     pack: PackId,
     offset: u32,
     block: Arc<OpenBlock>,
-    ends: Arc<Vec<usize>>,
+    starts: Arc<Vec<usize>>,
 }
 
 impl<'r> Reader<'r> {
@@ -87,11 +87,6 @@ impl<'r> Reader<'r> {
         self.with_copies(id, &mut |location| self.object_at(purpose, id, location))
     }
 
-    /// Opens a block that holds an object, trying every copy; the position says which object of it.
-    pub fn block_of(&self, purpose: Purpose, id: &ObjectId) -> Result<(OpenBlock, u32)> {
-        self.with_copies(id, &mut |location| Ok((self.block(purpose, location)?, location.position)))
-    }
-
     fn with_copies<T>(&self, id: &ObjectId, read: &mut dyn FnMut(&Location) -> Result<T>) -> Result<T> {
         let mut failure = None;
         for round in 0..2 {
@@ -122,11 +117,11 @@ impl<'r> Reader<'r> {
     }
 
     fn object_at(&self, purpose: Purpose, id: &ObjectId, location: &Location) -> Result<Vec<u8>> {
-        let (block, ends) = self.kept_block(purpose, location)?;
+        let (block, starts) = self.kept_block(purpose, location)?;
         let position = location.position as usize;
-        let start = position.checked_sub(1).map_or(Some(0), |before| ends.get(before).copied());
         let entry = block.entries.get(position).filter(|entry| entry.id == *id);
-        let bytes = start.zip(ends.get(position)).and_then(|(start, &end)| block.plain.get(start..end));
+        let range = starts.get(position).zip(starts.get(position + 1));
+        let bytes = range.and_then(|(&start, &end)| block.plain.get(start..end));
         match (entry, bytes) {
             (Some(_), Some(bytes)) => Ok(bytes.to_vec()),
             _ => Err(damaged(&Key::pack(location.pack), "a block holds other objects than the index says")),
@@ -141,23 +136,13 @@ impl<'r> Reader<'r> {
                 blocks.iter().position(|kept| kept.pack == location.pack && kept.offset == location.offset)
             {
                 let found = blocks.remove(at);
-                let result = (Arc::clone(&found.block), Arc::clone(&found.ends));
+                let result = (Arc::clone(&found.block), Arc::clone(&found.starts));
                 blocks.push(found);
                 return Ok(result);
             }
         }
         let block = Arc::new(self.block(purpose, location)?);
-        let mut end = 0;
-        let ends = Arc::new(
-            block
-                .entries
-                .iter()
-                .map(|entry| {
-                    end += entry.length as usize;
-                    end
-                })
-                .collect::<Vec<_>>(),
-        );
+        let starts = Arc::new(block.starts());
         let mut blocks = kept();
         if blocks.len() >= KEPT_BLOCKS {
             blocks.remove(0);
@@ -166,9 +151,9 @@ impl<'r> Reader<'r> {
             pack: location.pack,
             offset: location.offset,
             block: Arc::clone(&block),
-            ends: Arc::clone(&ends),
+            starts: Arc::clone(&starts),
         });
-        Ok((block, ends))
+        Ok((block, starts))
     }
 
     /// Reads and opens the block at a location.
@@ -200,6 +185,11 @@ impl<'r> Reader<'r> {
         ciphers.insert(pack, Arc::clone(&cipher));
         Ok(cipher)
     }
+}
+
+/// What the objects in packs of a class are for.
+pub(crate) fn purpose_of(class: Class) -> Purpose {
+    if class == Class::Data { Purpose::Data } else { Purpose::Meta }
 }
 
 /// The class of the packs that hold objects of a purpose.

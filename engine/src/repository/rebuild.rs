@@ -3,7 +3,6 @@
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
-use crate::crypto::Purpose;
 use crate::error::{Error, Result, StoreErrorKind};
 use crate::format::block::{BlockKind, HEAD_LEN, open_block, open_head, open_trailer};
 use crate::format::file::{Class, FileCipher, HEADER_LEN};
@@ -11,6 +10,7 @@ use crate::format::pack::{BlockEntry, TAIL_LEN, Tail, decode_trailer, encode_blo
 use crate::format::segment::IndexedPack;
 use crate::format::{FormatError, PACK_LIMIT};
 use crate::id::PackId;
+use crate::repository::reader::purpose_of;
 use crate::repository::{Core, Index, Look, damaged, opened};
 use crate::store::Key;
 
@@ -123,7 +123,7 @@ impl<'a> PackScan<'a> {
             return Ok(Some((None, length)));
         }
         let mut sealed = self.read(at, usize::try_from(length).unwrap_or(0))?;
-        let purpose = if self.class == Class::Data { Purpose::Data } else { Purpose::Meta };
+        let purpose = purpose_of(self.class);
         match open_block(&self.core.ring, &self.cipher, purpose, &mut sealed) {
             Ok(block) => {
                 let offset = u32::try_from(at).map_err(|_| damaged(&self.key, "a block behind 4 GiB"))?;

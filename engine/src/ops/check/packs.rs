@@ -8,15 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use super::{CheckReport, Finding, Lost, Severity};
-use crate::crypto::Purpose;
 use crate::error::{Error, Result};
 use crate::format::block::{Entry, HEAD_LEN, open_block, open_trailer};
-use crate::format::file::{Class, FileCipher, HEADER_LEN};
+use crate::format::file::{FileCipher, HEADER_LEN};
 use crate::format::pack::{BlockEntry, TAIL_LEN, Tail};
 use crate::format::segment::IndexedPack;
 use crate::id::{ObjectId, PackId};
 use crate::progress::{Counters, Monitor};
-use crate::repository::{Look, Repository};
+use crate::repository::{Look, Repository, purpose_of};
 use crate::store::Key;
 
 /// What reading one pack found.
@@ -162,7 +161,7 @@ impl PackCheck<'_> {
     }
 
     fn block(&mut self, cipher: &FileCipher, block: &BlockEntry, sealed: &mut [u8]) {
-        let purpose = if self.pack.class == Class::Data { Purpose::Data } else { Purpose::Meta };
+        let purpose = purpose_of(self.pack.class);
         let ids = |entries: &[Entry]| entries.iter().map(|entry| entry.id).collect();
         match open_block(self.repository.ring(), cipher, purpose, sealed) {
             Ok(open) if open.entries == block.entries => self.result.objects += open.entries.len() as u64,

@@ -11,7 +11,7 @@ use crate::format::node::XattrsId;
 use crate::id::{ArchiveId, ObjectId};
 use crate::meta::{Content, Node, NodeKind};
 use crate::ops::content::{InList, walk_list};
-use crate::ops::walk::Entries;
+use crate::ops::walk::{Entries, push_name};
 use crate::progress::Monitor;
 use crate::repository::{Archive, Reader};
 
@@ -86,10 +86,7 @@ impl Trace<'_> {
                 }
                 continue;
             };
-            if !path.is_empty() {
-                path.push(b'/');
-            }
-            path.extend_from_slice(&node.name);
+            push_name(&mut path, &node.name);
             self.node(&node, xattrs, &path)?;
             level.harmed = self.harmed;
             if let NodeKind::Directory { tree } = node.kind

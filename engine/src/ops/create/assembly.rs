@@ -4,7 +4,7 @@
 //! Only the parts that are still waiting for a file are in memory, so a directory of a million entries costs a few hundred of them.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, Result};
 use crate::format::node::{INLINE_XATTRS, XattrsId, encode_xattrs};
@@ -14,6 +14,7 @@ use crate::format::tree::{Tree, TreePart};
 use crate::id::ObjectId;
 use crate::meta::{Node, NodeKind, Stamp};
 use crate::ops::create::run::Run;
+use crate::sync::lock;
 
 /// An entry with everything that its tree and its stamps say of it.
 #[derive(Clone, Debug)]
@@ -72,10 +73,6 @@ pub(super) struct DirectoryWriter {
     directory: Arc<Directory>,
     open: Option<Arc<Part>>,
     length: usize,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl DirectoryWriter {

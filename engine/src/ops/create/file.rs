@@ -4,7 +4,7 @@
 //! they are read, and an id of other bytes would be a lie.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rayon::Scope;
 
@@ -18,6 +18,7 @@ use crate::ops::create::assembly::{Entry, Place, store_long_xattrs};
 use crate::ops::create::run::{Link, Run, link_key};
 use crate::ops::create::window::Window;
 use crate::source::{FileSystemTrust, SourceDir, SourceFile, Stat};
+use crate::sync::lock;
 
 /// Bytes of a large file that one task takes.
 const SPAN_BYTES: usize = 512 << 10;
@@ -165,10 +166,6 @@ impl From<FileError> for Failure {
     fn from(error: FileError) -> Self {
         Self::Source(error)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Reading {

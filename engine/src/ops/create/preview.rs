@@ -9,6 +9,7 @@ use crate::id::ObjectId;
 use crate::ops::create::argument::{is_left_out, open_argument};
 use crate::ops::create::paths::{PathSource, PathTree};
 use crate::ops::create::{CreateOptions, Created};
+use crate::ops::walk::push_name;
 use crate::progress::Monitor;
 use crate::source::{FileKind, SourceDir, Stat};
 
@@ -61,7 +62,7 @@ impl Preview<'_> {
             None => {}
         }
         for (name, child) in &tree.children {
-            let length = push(path, name);
+            let length = push_name(path, name);
             self.paths(child, path)?;
             path.truncate(length);
         }
@@ -120,7 +121,7 @@ impl Preview<'_> {
             Ok(names) => {
                 for name in names.iter() {
                     let mut child = path.to_vec();
-                    push(&mut child, name);
+                    push_name(&mut child, name);
                     match directory.stat_child(name) {
                         Ok(stat) => ahead.push((Arc::clone(directory), name.to_vec(), stat, child)),
                         Err(error) => self.warn(&child, &error.chain()),
@@ -133,13 +134,4 @@ impl Preview<'_> {
             fresh.reverse();
         }
     }
-}
-
-fn push(path: &mut Vec<u8>, name: &[u8]) -> usize {
-    let length = path.len();
-    if length > 0 {
-        path.push(b'/');
-    }
-    path.extend_from_slice(name);
-    length
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::clock;
 use crate::crypto::Purpose;
@@ -19,6 +19,7 @@ use crate::ops::create::window::WindowPool;
 use crate::progress::{Counters, Monitor};
 use crate::repository::{Index, PackSet, Packer, Reader, Repository, Stored};
 use crate::source::{FileSystems, Owners, SourceDir, Stat, XattrList};
+use crate::sync::lock;
 
 /// Most warnings that an archive keeps; all are counted.
 const KEPT_WARNINGS: usize = 10_000;
@@ -73,10 +74,6 @@ struct Counts {
     bytes: AtomicU64,
     warnings: AtomicU64,
     unchanged: AtomicU64,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<'a> Run<'a> {

@@ -19,6 +19,7 @@ use crate::ops::create::file::{Job, attributes_now, node};
 use crate::ops::create::parent::{Before, ParentDirectory, parent_below, same_status, unchanged};
 use crate::ops::create::paths::{PathSource, PathTree};
 use crate::ops::create::run::{Link, Run, link_key};
+use crate::ops::walk::push_name;
 use crate::source::{FileKind, SourceDir, Stat};
 
 /// Deepest directory: the walk has a stack for so many.
@@ -107,7 +108,7 @@ impl<'s, 'w> Walk<'s, 'w> {
     ) -> Result<()> {
         for (name, child) in &tree.children {
             let before = parent.find(&self.run.reader, name)?;
-            let length = self.push(name);
+            let length = push_name(&mut self.path, name);
             match &child.source {
                 Some(PathSource::Path(path, number)) => {
                     self.argument = (*number, self.path.len() + 1);
@@ -169,7 +170,7 @@ impl<'s, 'w> Walk<'s, 'w> {
                     if self.run.stopped() {
                         return Ok(());
                     }
-                    let length = self.push(name);
+                    let length = push_name(&mut self.path, name);
                     self.named(directory, name, &mut writer, &mut parent)?;
                     self.path.truncate(length);
                 }
@@ -444,15 +445,6 @@ impl<'s, 'w> Walk<'s, 'w> {
         store_long_xattrs(self.run, &mut entry)?;
         self.run.count(status, &self.path, &entry.node);
         place.fill(self.run, entry)
-    }
-
-    fn push(&mut self, name: &[u8]) -> usize {
-        let length = self.path.len();
-        if length > 0 {
-            self.path.push(b'/');
-        }
-        self.path.extend_from_slice(name);
-        length
     }
 }
 

@@ -18,7 +18,7 @@ use crate::ops::restore::place::{Existing, existing};
 use crate::ops::restore::plan::{Fate, Plan};
 use crate::ops::restore::report::Report;
 use crate::ops::restore::selection::{Selected, Selection};
-use crate::ops::walk::{Entries, complete_xattrs};
+use crate::ops::walk::{Entries, complete_xattrs, push_name};
 use crate::progress::Monitor;
 use crate::repository::{Archive, Reader, Repository};
 use crate::source::{AttributeOptions, Owners, Subject, Target, TargetDir, apply_attributes};
@@ -257,10 +257,7 @@ impl Walk<'_> {
 
     /// Handles one entry; gives the level below if it is a directory to be entered.
     fn entry(&mut self, above: &mut Level, node: Node) -> Result<Option<Level>> {
-        if !self.path.is_empty() {
-            self.path.push(b'/');
-        }
-        self.path.extend_from_slice(&node.name);
+        push_name(&mut self.path, &node.name);
         let depth = self.path.split(|&byte| byte == b'/').count();
         let selected = self.selection.of(&self.path);
         if selected == Selected::No {

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
@@ -18,6 +18,7 @@ use crate::ops::content::{InList, walk_list};
 use crate::ops::restore::{Context, split};
 use crate::repository::Location;
 use crate::source::{Subject, TargetFile};
+use crate::sync::lock;
 
 /// A plan is written when it holds so many pieces …
 const PLAN_PIECES: usize = 65_536;
@@ -211,7 +212,7 @@ impl<'a> Plan<'a> {
         };
         match self.context.reader.block(Purpose::Data, &location) {
             Ok(block) => {
-                let starts = starts(&block);
+                let starts = block.starts();
                 self.pieces_of(&block, &starts, pieces)
             }
             // Moved by a compaction, or damaged: every object is looked for by itself.
@@ -385,19 +386,4 @@ impl Drop for Plan<'_> {
 
 fn key_of(task: &Arc<Task>) -> usize {
     Arc::as_ptr(task).addr()
-}
-
-/// Where each object of a block begins, and where the last one ends.
-fn starts(block: &OpenBlock) -> Vec<usize> {
-    let mut end = 0;
-    let mut starts = vec![0];
-    starts.extend(block.entries.iter().map(|entry| {
-        end += entry.length as usize;
-        end
-    }));
-    starts
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
