@@ -194,20 +194,35 @@ impl Packer {
         full.map_or(Ok(()), |mut full| self.flush_block(&mut full))
     }
 
-    /// Compresses, seals and appends a block.
+    /// Compresses a block and stores it.
     fn store(&self, purpose: Purpose, entries: &[Entry], plain: &[u8]) -> Result<()> {
-        self.shared.check()?;
-        debug_assert!(entries.len() <= BLOCK_OBJECTS, "a block of too many objects");
         let compression = match purpose {
             Purpose::Data => self.compression,
             // Always worth it, whatever the data are.
             Purpose::Meta => Compression::default(),
         };
-        let compressed = compress_block(&BlockContent { entries, plain }, compression)?;
+        self.put_block(purpose, &BlockContent { entries, plain }, compression)
+    }
+
+    /// Compresses a block of claimed objects as it is told to, and stores it.
+    pub(crate) fn put_block(&self, purpose: Purpose, content: &BlockContent<'_>, compression: Compression) -> Result<()> {
+        self.put_compressed(purpose, compress_block(content, compression)?, content.entries, content.plain.len())
+    }
+
+    /// Seals and appends a block, of which at least some objects were claimed.
+    pub(crate) fn put_compressed(
+        &self,
+        purpose: Purpose,
+        compressed: Compressed,
+        entries: &[Entry],
+        plain_length: usize,
+    ) -> Result<()> {
+        self.shared.check()?;
+        debug_assert!(entries.len() <= BLOCK_OBJECTS, "a block of too many objects");
         let codec = compressed.codec();
         let (pack, ordinal) = self.reserve(purpose, &compressed, entries.len())?;
         let sealed = compressed.seal(pack.cipher(), ordinal, BlockKind::Objects);
-        let appended = sealed.and_then(|sealed| pack.append(&sealed, codec, entries, plain.len()));
+        let appended = sealed.and_then(|sealed| pack.append(&sealed, codec, entries, plain_length));
         self.let_go(pack)?;
         appended
     }

@@ -3,7 +3,7 @@
 //! Entries are hints. Which copy of an object counts is decided by the listings of `gc/` and `packs/` that a [`Look`] holds:
 //! a pack that is missing or has another size is absent, and one that a gc record names is condemned (docs/gc.md).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -115,7 +115,7 @@ impl Index {
     pub fn load(folder: Arc<CacheFolder>, cache_key: SecretKey, look: &Look, read: &ReadSegment<'_>) -> Result<Self> {
         let mut runs = take_over(&folder, &cache_key, &look.segments);
         let known: HashSet<FileId> = runs.iter().flat_map(|run| run.segments().iter().copied()).collect();
-        let missing: Vec<FileId> = look.segments.iter().filter(|id| !known.contains(id)).copied().collect();
+        let missing: Vec<FileId> = look.segments.keys().filter(|id| !known.contains(id)).copied().collect();
         runs.extend(load_missing(&folder, &cache_key, &missing, read)?);
         if runs.len() > MOST_RUNS {
             if let Some(damaged) = runs.iter().position(|run| !run.is_whole()) {
@@ -311,7 +311,7 @@ fn state(pack: &RunPack, look: &Look, numbers: &mut HashMap<PackId, u32>, known:
 }
 
 /// Opens the runs of the folder that stand for listed segments only, and removes the others.
-fn take_over(folder: &CacheFolder, cache_key: &SecretKey, listed: &HashSet<FileId>) -> Vec<Run> {
+fn take_over(folder: &CacheFolder, cache_key: &SecretKey, listed: &BTreeMap<FileId, u64>) -> Vec<Run> {
     let Ok(files) = fs::read_dir(folder.path()) else { return Vec::new() };
     let mut runs: Vec<Run> = Vec::new();
     for file in files.flatten() {
@@ -319,7 +319,7 @@ fn take_over(folder: &CacheFolder, cache_key: &SecretKey, listed: &HashSet<FileI
             continue;
         }
         match Run::open(&file.path(), cache_key) {
-            Some(run) if run.segments().iter().all(|id| listed.contains(id)) => runs.push(run),
+            Some(run) if run.segments().iter().all(|id| listed.contains_key(id)) => runs.push(run),
             _ => drop(fs::remove_file(file.path())),
         }
     }
