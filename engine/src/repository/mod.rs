@@ -17,6 +17,7 @@ use crate::store::{Key, Kind, Store};
 
 mod archives;
 mod commit;
+pub(crate) mod gc;
 mod index;
 mod look;
 mod open;
@@ -28,7 +29,9 @@ mod session;
 
 pub use archives::{Archive, ArchiveListing};
 pub use commit::{Commit, References};
-pub use index::{CacheFolder, Index, Location, PackNumber, PackSet};
+pub use index::{
+    CacheFolder, Index, IndexPack, Location, PackNumber, PackSet, PackState, Scanned, ScannedCopy,
+};
 pub use look::Look;
 pub use open::{InitOptions, OpenOptions, Probe, Secret, SlotInfo, SlotKind};
 pub use packer::{BlockBuilder, Packer, Stored};

@@ -1,0 +1,1 @@
+//! What compaction needs to know.
