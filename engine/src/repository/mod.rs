@@ -30,7 +30,9 @@ mod session;
 
 pub use archives::{Archive, ArchiveListing};
 pub use commit::{Commit, References};
-pub use index::{CacheFolder, Index, Location, PackNumber, PackSet};
+pub use index::{
+    CacheFolder, Index, IndexPack, Location, PackNumber, PackSet, PackState, Scanned, ScannedCopy,
+};
 pub use look::Look;
 pub use open::{InitOptions, OpenOptions, Probe, Secret, SlotInfo, SlotKind};
 pub use packer::{BlockBuilder, Packer, Stored};

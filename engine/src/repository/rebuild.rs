@@ -20,8 +20,9 @@ const CLASS_AT: usize = 20;
 /// What the packs hold that `look` lists, nobody condemned, and no run of `index` knows. A pack of which nothing can be read is left out.
 pub(crate) fn orphans(core: &Core, look: &Look, index: &Index) -> Result<Vec<IndexedPack>> {
     let known = index.known_names();
-    let unknown: Vec<_> =
+    let mut unknown: Vec<_> =
         look.packs.iter().filter(|(id, _)| !known.contains(id) && !look.condemned.contains(id)).collect();
+    unknown.sort_unstable();
     let read: Vec<Option<IndexedPack>> =
         unknown.into_par_iter().map(|(id, size)| directory_of(core, *id, *size)).collect::<Result<_>>()?;
     Ok(read.into_iter().flatten().collect())

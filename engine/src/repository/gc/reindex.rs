@@ -52,7 +52,7 @@ pub(crate) fn chosen(view: &View) -> Vec<FileId> {
     let dying: HashSet<PackId> =
         view.weights.packs.iter().map(|pack| pack.id).filter(|id| !stays(view, id)).collect();
     let mut chosen: BTreeSet<FileId> =
-        view.index.segment_packs().filter(|(_, pack)| dying.contains(pack)).map(|(segment, _)| segment).collect();
+        view.index.segment_packs().into_iter().filter(|(_, pack)| dying.contains(pack)).map(|(id, _)| id).collect();
     let mut classes: BTreeMap<u32, Vec<FileId>> = BTreeMap::new();
     for (id, size) in view.look.segments.iter().filter(|(_, size)| **size < SMALL_BYTES) {
         classes.entry(size.max(&1).ilog2() / SIZE_CLASS_LOG2).or_default().push(*id);

@@ -20,9 +20,11 @@ use crate::repository::look::Look;
 
 mod merge;
 mod run;
+mod scan;
 
 use run::{Run, RunContent};
 pub(super) use run::{RunBlock, RunEntry, RunPack};
+pub use scan::{IndexPack, Scanned, ScannedCopy};
 
 /// Most entries of a run that is made in memory: 40 MB.
 const RUN_ENTRIES: usize = 1 << 20;
@@ -44,9 +46,9 @@ pub struct Location {
 
 /// What the last look says of a pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PackState {
+pub enum PackState {
     /// It exists with the right size, and nobody condemned it.
-    Good(u32),
+    Good(PackNumber),
     /// It exists, but a compaction will remove it.
     Condemned,
     /// It is missing, or not what it should be.
@@ -60,6 +62,8 @@ pub(super) type ReadSegment<'a> = dyn Fn(FileId) -> Result<Option<Segment>> + Sy
 struct LoadedRun {
     run: Run,
     states: Vec<PackState>,
+    /// How many entries the runs before it have.
+    base: usize,
 }
 
 /// Where run files are kept: the user's cache, or a folder that goes with the process.
@@ -127,9 +131,12 @@ impl Index {
         }
         let mut numbers = HashMap::new();
         let mut known_packs = Vec::new();
+        let mut entries = 0;
         let runs = runs.into_iter().map(|run| {
             let states = run.packs().iter().map(|pack| state(pack, look, &mut numbers, &mut known_packs)).collect();
-            Arc::new(LoadedRun { run, states })
+            let base = entries;
+            entries += run.len();
+            Arc::new(LoadedRun { run, states, base })
         });
         let runs = RwLock::new(Arc::new(runs.collect::<Vec<_>>()));
         Ok(Self { folder, cache_key, runs, known_packs })
@@ -145,7 +152,7 @@ impl Index {
             for entry in loaded.run.find(id) {
                 let block = loaded.run.block(entry.block);
                 if let Some(PackState::Good(number)) = block.and_then(|block| loaded.states.get(block.pack as usize)) {
-                    return Some(PackNumber(*number));
+                    return Some(*number);
                 }
             }
         }
@@ -217,7 +224,7 @@ impl Index {
     pub fn add(&self, name: FileId, segment: &Segment) -> Result<()> {
         let mut content = RunContent::default();
         collect(name, segment, &mut content)?;
-        self.add_run(content, |_, _| PackState::Good(PackNumber::OWN.0))
+        self.add_run(content, |_, _| PackState::Good(PackNumber::OWN))
     }
 
     /// Adds packs that were there and that a segment of this process names now.
@@ -226,7 +233,7 @@ impl Index {
         collect(name, segment, &mut content)?;
         let base = u32::try_from(self.known_packs.len()).unwrap_or(u32::MAX);
         self.known_packs.extend(segment.packs.iter().map(|pack| (pack.id, pack.size)));
-        self.add_run(content, |_, at| PackState::Good(base.saturating_add(at)))
+        self.add_run(content, |_, at| PackState::Good(PackNumber(base.saturating_add(at))))
     }
 
     /// Adds packs that no segment names, for reading only: no archive may come to depend on what no segment names.
@@ -244,7 +251,8 @@ impl Index {
         let states = (0..).zip(run.packs()).map(|(at, pack)| state(pack, at)).collect();
         let mut runs = self.runs.write().unwrap_or_else(PoisonError::into_inner);
         let mut longer: Vec<_> = runs.iter().cloned().collect();
-        longer.push(Arc::new(LoadedRun { run, states }));
+        let base = longer.last().map_or(0, |last| last.base + last.run.len());
+        longer.push(Arc::new(LoadedRun { run, states, base }));
         *runs = Arc::new(longer);
         Ok(())
     }
@@ -304,10 +312,10 @@ fn state(pack: &RunPack, look: &Look, numbers: &mut HashMap<PackId, u32>, known:
     if look.condemned.contains(&pack.id) {
         return PackState::Condemned;
     }
-    PackState::Good(*numbers.entry(pack.id).or_insert_with(|| {
+    PackState::Good(PackNumber(*numbers.entry(pack.id).or_insert_with(|| {
         known.push((pack.id, pack.size));
         u32::try_from(known.len() - 1).unwrap_or(u32::MAX)
-    }))
+    })))
 }
 
 /// Opens the runs of the folder that stand for listed segments only, and removes the others.
@@ -324,7 +332,7 @@ fn take_over(folder: &CacheFolder, cache_key: &SecretKey, listed: &BTreeMap<File
         }
     }
     // The largest first: a smaller one that says nothing new is what a merge left over.
-    runs.sort_by_key(|run| std::cmp::Reverse(run.len()));
+    runs.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.segments().cmp(other.segments())));
     let mut covered = HashSet::new();
     runs.retain(|run| {
         let fresh = run.segments().iter().filter(|id| covered.insert(**id)).count() > 0;
@@ -381,10 +389,13 @@ fn collect_packs(packs: &[IndexedPack], file: &str, content: &mut RunContent) ->
     for pack in packs {
         let blocks = pack.blocks().map_err(damaged)?;
         let pack_number = number(content.packs.len())?;
-        content.packs.push(RunPack { id: pack.id, size: pack.size, class: pack.class });
+        let segment = number(content.segments.len().saturating_sub(1))?;
+        content.packs.push(RunPack { id: pack.id, size: pack.size, class: pack.class, segment });
         for block in blocks {
             let block_number = number(content.blocks.len())?;
-            content.blocks.push(RunBlock { pack: pack_number, offset: block.offset, body_length: block.body_length });
+            let objects = number(block.entries.len())?;
+            let (offset, body_length) = (block.offset, block.body_length);
+            content.blocks.push(RunBlock { pack: pack_number, offset, body_length, objects });
             for (position, entry) in (0u32..).zip(&block.entries) {
                 content.entries.push(RunEntry { id: entry.id, block: block_number, position });
             }
