@@ -5,13 +5,15 @@
 //! new segments stand before old ones go (reindex); packs go, and after all of them the records (drop).
 
 pub(crate) mod copy;
-pub(crate) mod live;
+mod counts;
+mod live;
 pub(crate) mod look;
 pub(crate) mod patience;
 pub(crate) mod plan;
 pub(crate) mod reindex;
 pub(crate) mod retire;
-pub(crate) mod weigh;
+mod saved;
+mod weigh;
 
 use crate::error::Result;
 use crate::format::file::Class;

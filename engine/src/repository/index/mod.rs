@@ -24,6 +24,7 @@ mod scan;
 
 use run::{Run, RunContent};
 pub(super) use run::{RunBlock, RunEntry, RunPack};
+pub(crate) use scan::Slots;
 pub use scan::{IndexPack, Scanned, ScannedCopy};
 
 /// Most entries of a run that is made in memory: 40 MB.
