@@ -26,6 +26,7 @@ mod open_pack;
 mod packer;
 mod reader;
 pub(crate) mod rebuild;
+mod reserve;
 mod session;
 
 pub use archives::{Archive, ArchiveListing};
