@@ -2,6 +2,7 @@
 
 pub mod archives;
 pub mod check;
+pub mod compact;
 pub mod create;
 pub mod info;
 pub mod key;

@@ -9,6 +9,7 @@
 
 mod changes;
 mod commit;
+mod compact;
 mod damage;
 mod fidelity;
 mod format;

@@ -50,3 +50,117 @@ impl PackWeight {
         self.dead() > 0 && u128::from(self.dead()) * 100 >= u128::from(self.total) * u128::from(percent)
     }
 
+    fn dead(&self) -> u64 {
+        self.total.saturating_sub(self.live)
+    }
+}
+
+/// All packs that the index knows, and what is in danger.
+#[derive(Debug, Default)]
+pub(crate) struct Weights {
+    /// Packs, as the index numbers them.
+    pub packs: Vec<PackWeight>,
+    /// Objects that live and whose last copies are in condemned packs.
+    pub owed: u64,
+    /// Objects that live and of which no pack that exists has a copy; the first few.
+    pub missing: Vec<ObjectId>,
+    doubled: bool,
+}
+
+/// Weighs the packs of an index.
+pub(crate) fn weigh(index: &Index, live: &Live) -> Result<Weights> {
+    let mut weights = Weights::default();
+    weights.packs.extend(index.packs().iter().map(|pack| PackWeight {
+        id: pack.id,
+        size: pack.size,
+        class: pack.class,
+        state: pack.state,
+        owed: 0,
+        total: 0,
+        unique: 0,
+        live: 0,
+    }));
+    weights.missing.extend(live.missing().iter().map(|(_, id)| *id).take(NAMED));
+    index.scan(&mut |object| {
+        weights.count(object, live.is_live(object.slot));
+        Ok(())
+    })?;
+    for pack in &mut weights.packs {
+        pack.live = pack.unique;
+    }
+    if weights.doubled {
+        index.scan(&mut |object| {
+            weights.place(object, live.is_live(object.slot));
+            Ok(())
+        })?;
+    }
+    Ok(weights)
+}
+
+impl Weights {
+    fn state(&self, copy: &ScannedCopy) -> PackState {
+        self.packs.get(copy.pack as usize).map_or(PackState::Absent, |pack| pack.state)
+    }
+
+    fn is_good(&self, copy: &ScannedCopy) -> bool {
+        matches!(self.state(copy), PackState::Good(_))
+    }
+
+    fn change(&mut self, copy: &ScannedCopy, change: impl FnOnce(&mut PackWeight)) {
+        if let Some(pack) = self.packs.get_mut(copy.pack as usize) {
+            change(pack);
+        }
+    }
+
+    fn count(&mut self, object: &Scanned<'_>, lives: bool) {
+        for copy in object.copies {
+            self.change(copy, |pack| pack.total += weight(copy));
+        }
+        if !lives {
+            return;
+        }
+        let mut good = object.copies.iter().filter(|copy| self.is_good(copy));
+        match (good.next(), good.next()) {
+            (Some(only), None) => {
+                let only = *only;
+                self.change(&only, |pack| pack.unique += weight(&only));
+            }
+            (Some(_), Some(_)) => self.doubled = true,
+            (None, _) => self.owe(object),
+        }
+    }
+
+    /// No good copy: it must be copied out of a condemned pack, if there is one.
+    fn owe(&mut self, object: &Scanned<'_>) {
+        let condemned: Vec<ScannedCopy> =
+            object.copies.iter().filter(|copy| self.state(copy) == PackState::Condemned).copied().collect();
+        if condemned.is_empty() {
+            if self.missing.len() < NAMED {
+                self.missing.push(object.id);
+            }
+            return;
+        }
+        self.owed += 1;
+        for copy in &condemned {
+            self.change(copy, |pack| pack.owed += 1);
+        }
+    }
+
+    /// An object with several good copies lives in one of them.
+    fn place(&mut self, object: &Scanned<'_>, lives: bool) {
+        let good: Vec<ScannedCopy> =
+            object.copies.iter().filter(|copy| lives && self.is_good(copy)).copied().collect();
+        if good.len() < 2 {
+            return;
+        }
+        let worth = |copy: &ScannedCopy| self.packs.get(copy.pack as usize).map(|pack| (pack.unique, pack.id));
+        if let Some(home) = good.iter().max_by_key(|copy| worth(copy)).copied() {
+            self.change(&home, |pack| pack.live += weight(&home));
+        }
+    }
+}
+
+/// An object's share of its block.
+fn weight(copy: &ScannedCopy) -> u64 {
+    ((u64::from(copy.body_length) + HEAD_LEN as u64) << FRACTION) / u64::from(copy.block_objects.max(1))
+}
