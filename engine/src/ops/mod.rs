@@ -9,3 +9,6 @@ pub mod restore;
 
 mod content;
 mod walk;
+
+#[cfg(test)]
+mod live_tests;
