@@ -50,7 +50,7 @@ impl SharedWords {
     }
 
     /// The numbers.
-    #[expect(unsafe_code, reason = "no safe crate gives a mapping as atomic numbers")]
+    #[expect(unsafe_code, clippy::cast_ptr_alignment, reason = "no safe crate gives a mapping as atomic numbers")]
     pub(crate) fn words(&self) -> &[AtomicU32] {
         // SAFETY: the mapping begins at a page, so it is aligned; it has room for `count` numbers, and every pattern of
         // bits is one; it lives as long as `self`, from which the slice is borrowed. Nobody looks at these bytes except
@@ -65,7 +65,7 @@ fn reserve(mut file: &File, length: usize) -> io::Result<()> {
     match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, length as u64) {
         Ok(()) => Ok(()),
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
-            let zeros = [0; 1 << 16];
+            let zeros = [0; 1 << 12];
             let mut left = length;
             while let Some(part) = zeros.get(..left.min(zeros.len())).filter(|part| !part.is_empty()) {
                 file.write_all(part)?;
@@ -132,7 +132,11 @@ mod tests {
         assert!(numbers.words().iter().all(|word| word.load(Ordering::Relaxed) == 0));
         std::thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| numbers.words().iter().for_each(|word| drop(word.fetch_add(1, Ordering::Relaxed))));
+                scope.spawn(|| {
+                    for word in numbers.words() {
+                        word.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
             }
         });
         assert!(numbers.words().iter().all(|word| word.load(Ordering::Relaxed) == 4));

@@ -105,3 +105,79 @@ pub fn roots(manifest: &Manifest) -> Vec<(ObjectKind, ObjectId)> {
     ];
     named.into_iter().filter(|(_, id)| !id.is_zero()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::stamp::NodeStamp;
+    use crate::format::tree::TreePart;
+    use crate::meta::{Attributes, Chunking, Node};
+
+    fn id(number: u8) -> ObjectId {
+        ObjectId::from_bytes([number; 32])
+    }
+
+    fn of(kind: ObjectKind, bytes: &[u8]) -> Vec<(ObjectKind, ObjectId)> {
+        let mut found = Vec::new();
+        references(kind, bytes, &mut |kind, id| found.push((kind, id))).unwrap();
+        found
+    }
+
+    fn node(name: u8, kind: NodeKind) -> Node {
+        let name = vec![name];
+        Node { name, implied: false, changed: false, missing: false, attributes: Attributes::default(), kind }
+    }
+
+    fn file(name: u8, content: Content) -> Node {
+        node(name, NodeKind::File { size: 1, chunking: Chunking::None, content, link: None })
+    }
+
+    #[test]
+    fn a_tree_refers_to_directories_contents_and_attributes() {
+        let tree = Tree::Leaf(vec![
+            (file(b'a', Content::Chunk(id(1))), Some(id(2))),
+            (file(b'b', Content::List(id(3))), None),
+            (node(b'c', NodeKind::Directory { tree: id(4) }), Some(id(2))),
+            (node(b'd', NodeKind::Fifo), None),
+            (file(b'e', Content::Chunk(id(1))), None),
+        ]);
+        let (data, meta) = (ObjectKind::Leaf(Purpose::Data), ObjectKind::Leaf(Purpose::Meta));
+        let expected = [(meta, 2), (data, 1), (ObjectKind::List, 3), (meta, 2), (ObjectKind::Tree, 4), (data, 1)];
+        assert_eq!(of(ObjectKind::Tree, &tree.encode()), expected.map(|(kind, number)| (kind, id(number))));
+        let part = |first, number| TreePart { first: vec![first], entries: 1, id: id(number) };
+        let branch = Tree::Branch { level: 1, parts: vec![part(b'a', 5), part(b'b', 6)] };
+        assert_eq!(of(ObjectKind::Tree, &branch.encode()), [5, 6].map(|number| (ObjectKind::Tree, id(number))));
+        assert_eq!(of(data, &tree.encode()), [], "a file with the bytes of a tree is a file");
+    }
+
+    #[test]
+    fn a_list_refers_to_its_chunks_or_parts() {
+        let list = List::Leaf(vec![
+            Extent::Hole(5),
+            Extent::Chunk { id: id(1), length: 7 },
+            Extent::Zeros(3),
+            Extent::Chunk { id: id(1), length: 7 },
+        ]);
+        assert_eq!(of(ObjectKind::List, &list.encode()), [(ObjectKind::Leaf(Purpose::Data), id(1)); 2]);
+        let branch = List::Branch { level: 1, parts: vec![(7, id(2)), (7, id(3))] };
+        assert_eq!(of(ObjectKind::List, &branch.encode()), [2, 3].map(|number| (ObjectKind::List, id(number))));
+    }
+
+    #[test]
+    fn zeros_among_stamps_are_no_references() {
+        let directory = |directory| NodeStamp { stamp: None, directory };
+        let leaf = vec![directory(Some(id(1))), directory(Some(ObjectId::zero())), directory(None)];
+        let stamps = Stamps { tree: id(9), body: StampBody::Leaf(leaf) };
+        assert_eq!(of(ObjectKind::Stamps, &stamps.encode()), [(ObjectKind::Stamps, id(1))]);
+        let parts = vec![ObjectId::zero(), id(2)];
+        let stamps = Stamps { tree: id(9), body: StampBody::Branch { level: 1, parts } };
+        assert_eq!(of(ObjectKind::Stamps, &stamps.encode()), [(ObjectKind::Stamps, id(2))]);
+    }
+
+    #[test]
+    fn bytes_of_another_kind_are_refused() {
+        let list = List::Leaf(vec![Extent::Hole(5)]).encode();
+        assert!(references(ObjectKind::Tree, &list, &mut |_, _| {}).is_err());
+        assert!(references(ObjectKind::Stamps, &[], &mut |_, _| {}).is_err());
+    }
+}

@@ -10,3 +10,6 @@ pub mod restore;
 
 mod content;
 mod walk;
+
+#[cfg(test)]
+mod live_tests;

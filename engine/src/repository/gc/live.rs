@@ -57,13 +57,8 @@ impl Live {
             missing: Mutex::default(),
             monitor,
         };
-        let changed = match saved::load(repository, index, &counting.counts)? {
-            Some(known) => counting.bring_up(&known, &wanted)?,
-            None => {
-                counting.add(&wanted)?;
-                true
-            }
-        };
+        let known = saved::load(repository, index, &counting.counts)?;
+        let changed = counting.bring_up(&known, &wanted)?;
         // What was looked up on a damaged page was taken for missing, or for another slot.
         counting.slots.check()?;
         let Counting { counts, missing, .. } = counting;

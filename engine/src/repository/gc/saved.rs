@@ -43,23 +43,24 @@ fn hasher(repository: &Repository) -> blake3::Hasher {
     hasher
 }
 
-/// Fills `counts` with what was saved and says for which archives it stands. `None` if there is nothing, if it is not ours, or if it counts
-/// an object that the index does not name; `counts` is empty then.
-pub(super) fn load(repository: &Repository, index: &Index, counts: &Counts) -> Result<Option<Roots>> {
+/// Fills `counts` with what was saved and says for which archives it stands. For none if nothing was saved, if it is not ours, or if it
+/// counts an object that the index does not name.
+pub(super) fn load(repository: &Repository, index: &Index, counts: &Counts) -> Result<Roots> {
+    let none = Ok(Roots::new());
     let mapped = path_of(repository).and_then(|path| sys::map_file(&File::open(path).ok()?).ok());
-    let Some(map) = mapped else { return Ok(None) };
-    let Some((body, sum)) = map.split_last_chunk::<SUM_LEN>() else { return Ok(None) };
+    let Some(map) = mapped else { return none };
+    let Some((body, sum)) = map.split_last_chunk::<SUM_LEN>() else { return none };
     if hasher(repository).update(body).finalize() != *sum {
-        return Ok(None);
+        return none;
     }
     let mut take = Take::new(body);
-    let Ok(Some(roots)) = take_roots(&mut take) else { return Ok(None) };
+    let Ok(Some(roots)) = take_roots(&mut take) else { return none };
     let entries = body.get(take.offset()..).unwrap_or_default();
     if fill(entries, index, counts)? {
-        return Ok(Some(roots));
+        return Ok(roots);
     }
     counts.clear();
-    Ok(None)
+    none
 }
 
 fn take_roots(take: &mut Take<'_>) -> Decoded<Option<Roots>> {

@@ -85,22 +85,32 @@ pub(super) struct Met {
 
 struct Stream<'a> {
     run: &'a Run,
+    number: usize,
+    window: Box<dyn Iterator<Item = RunEntry> + 'a>,
     next: usize,
     head: Option<Met>,
 }
 
 impl<'a> Stream<'a> {
+    fn new((number, run): (usize, &'a Run)) -> Self {
+        Self { run, number, window: Box::new(std::iter::empty()), next: 0, head: None }
+    }
+
     /// Reads the next entry, gives the one before.
-    fn advance(&mut self, number: usize) -> Result<Option<Met>> {
+    fn advance(&mut self) -> Result<Option<Met>> {
         let at = self.next;
-        let next = if at < self.run.len() {
-            let entry = self.run.entry(at).ok_or_else(|| damaged(self.run))?;
-            self.next += 1;
-            Some(Met { run: number, at, entry })
-        } else {
-            None
-        };
+        let next = if at < self.run.len() { Some(Met { run: self.number, at, entry: self.read()? }) } else { None };
         Ok(std::mem::replace(&mut self.head, next))
+    }
+
+    fn read(&mut self) -> Result<RunEntry> {
+        let mut entry = self.window.next();
+        if entry.is_none() {
+            self.window = Box::new(self.run.entries(self.next).ok_or_else(|| damaged(self.run))?);
+            entry = self.window.next();
+        }
+        self.next += 1;
+        entry.ok_or_else(|| damaged(self.run))
     }
 }
 
@@ -113,12 +123,12 @@ pub(super) struct Merged<'a> {
 
 impl<'a> Merged<'a> {
     pub(super) fn new(runs: impl IntoIterator<Item = &'a Run>) -> Self {
-        let mut streams: Vec<_> = runs.into_iter().map(|run| Stream { run, next: 0, head: None }).collect();
+        let mut streams: Vec<_> = runs.into_iter().enumerate().map(Stream::new).collect();
         let mut heap = BinaryHeap::with_capacity(streams.len());
         let mut failed = None;
-        for (number, stream) in streams.iter_mut().enumerate() {
-            failed = stream.advance(number).err().or(failed);
-            heap.extend(stream.head.as_ref().map(|head| Reverse((head.entry.id, number))));
+        for stream in &mut streams {
+            failed = stream.advance().err().or(failed);
+            heap.extend(stream.head.as_ref().map(|head| Reverse((head.entry.id, stream.number))));
         }
         Self { streams, heap, failed }
     }
@@ -127,7 +137,7 @@ impl<'a> Merged<'a> {
         let Some(mut top) = self.heap.peek_mut() else { return Ok(None) };
         let Reverse((smallest, number)) = &mut *top;
         let Some(stream) = self.streams.get_mut(*number) else { return Ok(None) };
-        let met = stream.advance(*number)?;
+        let met = stream.advance()?;
         match &stream.head {
             Some(head) => *smallest = head.entry.id,
             None => drop(PeekMut::pop(top)),

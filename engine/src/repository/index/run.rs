@@ -28,6 +28,8 @@ const PACK_LEN: usize = 48;
 const BLOCK_LEN: usize = 16;
 const ENTRY_LEN: usize = 40;
 const HASH_LEN: usize = 8;
+/// Entries that are checked together when all are read one after another.
+const WINDOW: usize = 1024;
 
 /// A pack as a run knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -372,13 +374,14 @@ impl Run {
         if number >= self.entry_count {
             return None;
         }
-        let bytes = self.bytes(self.entries_at + number * ENTRY_LEN, ENTRY_LEN)?;
-        let mut take = Take::new(bytes);
-        Some(RunEntry {
-            id: ObjectId::from_bytes(take.id("id").ok()?),
-            block: take.u32("block").ok()?,
-            position: take.u32("position").ok()?,
-        })
+        parse_entry(self.bytes(self.entries_at + number * ENTRY_LEN, ENTRY_LEN)?.first_chunk()?)
+    }
+
+    /// The entries from the `first`-th on, but not very many; `None` if a page of them is damaged.
+    pub(super) fn entries(&self, first: usize) -> Option<impl Iterator<Item = RunEntry> + use<'_>> {
+        let count = self.entry_count.saturating_sub(first).min(WINDOW);
+        let bytes = self.bytes(self.entries_at + first * ENTRY_LEN, count * ENTRY_LEN)?;
+        Some(bytes.as_chunks().0.iter().filter_map(parse_entry))
     }
 
     fn id_at(&self, number: usize) -> Option<&[u8]> {
@@ -419,6 +422,16 @@ impl Run {
         }
         Some(low)
     }
+}
+
+fn parse_entry(bytes: &[u8; ENTRY_LEN]) -> Option<RunEntry> {
+    let (id, rest) = bytes.split_first_chunk()?;
+    let (block, position) = rest.split_first_chunk()?;
+    Some(RunEntry {
+        id: ObjectId::from_bytes(*id),
+        block: u32::from_le_bytes(*block),
+        position: u32::from_le_bytes(*position.first_chunk()?),
+    })
 }
 
 fn interpolate(id: &ObjectId, count: usize) -> usize {

@@ -198,3 +198,6 @@ fn number_packs(runs: &[Arc<LoadedRun>]) -> (Vec<IndexPack>, Vec<Vec<u32>>) {
     let numbers = runs.iter().map(|loaded| of_run(loaded)).collect();
     (packs, numbers)
 }
+
+#[cfg(test)]
+mod tests;
