@@ -36,12 +36,13 @@ def answer(case):
     time.tzset()
     Clock.moment = moment(case["now"])
     archives = [Archive(number, moment(time)) for number, time in enumerate(case["archives"])]
+    newest_first = sorted(archives, key=lambda archive: archive.ts, reverse=True)
     kept = {}
     if case["within"]:
-        misc.prune_within(archives, case["within"], kept)
+        misc.prune_within(newest_first, case["within"], kept)
     for rule in misc.PRUNING_PATTERNS:
         if rule in case["keep"]:
-            misc.prune_split(archives, rule, case["keep"][rule], kept)
+            misc.prune_split(newest_first, rule, case["keep"][rule], kept)
     return ["%s #%d" % kept[archive.id] if archive.id in kept else None for archive in archives]
 
 
