@@ -1,7 +1,7 @@
 //! `vault-engine`: deduplicating, compressing, encrypted archives in a repository of immutable files.
 //!
 //! Layers, each importing only those above it in this list: `id error codec meta progress clock sync sys` ·
-//! `chunker compress crypto pattern` · `format store source` · `repository` · `ops`. See docs/ARCHITECTURE.md.
+//! `chunker compress crypto pattern retention` · `format store source` · `repository` · `ops`. See docs/ARCHITECTURE.md.
 
 pub mod chunker;
 pub mod clock;
@@ -16,6 +16,7 @@ pub mod ops;
 pub mod pattern;
 pub mod progress;
 pub mod repository;
+pub mod retention;
 pub mod source;
 pub mod store;
 mod sync;

@@ -15,6 +15,7 @@ mod fidelity;
 mod format;
 mod golden;
 mod power;
+mod retention;
 mod sample;
 mod store;
 mod support;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// The modules of `engine/src` by layer (docs/ARCHITECTURE.md).
 const LAYERS: [&[&str]; 5] = [
     &["id", "error", "codec", "meta", "progress", "clock", "sync", "sys"],
-    &["chunker", "compress", "crypto", "pattern"],
+    &["chunker", "compress", "crypto", "pattern", "retention"],
     &["format", "store", "source"],
     &["repository"],
     &["ops"],
