@@ -249,13 +249,13 @@ fn followers(role: Role, previous: Option<Step>) -> Vec<&'static [Step]> {
         CheckPacks => vec![&[RescueGc, Ok]],
         RescueGc => vec![&[RescueIndex]],
         RescueIndex => vec![&[RescuePacks]],
-        RescuePacks => vec![&[RescueRead, Abandon, Ok]],
-        RescueRead => vec![&[RescueGc, RescueUpload, Abandon]],
+        RescuePacks => vec![&[RescueGc, RescueRead, Abandon, Ok]],
+        RescueRead => vec![&[RescueGc, RescueUpload, RescueSegment, Abandon]],
         RescueUpload => vec![&[RescueRead, RescueSegment]],
-        RescueSegment => vec![&[RescueRead, Ok]],
+        RescueSegment => vec![&[RescueRead, RescueUpload, Ok]],
         Ok => vec![&[ConfirmGc]],
         ConfirmGc => vec![&[ConfirmManifest]],
-        ConfirmManifest => vec![&[GiveWay]],
+        ConfirmManifest => vec![&[Open, GiveWay]],
         Abandon | GiveWay => vec![&[Open]],
 
         PurgeLook => vec![&[Purge, ExpireRecord, LookGc], ROUND],
@@ -270,9 +270,9 @@ fn followers(role: Role, previous: Option<Step>) -> Vec<&'static [Step]> {
         LookArchives => vec![&[LookIndex]],
         LookIndex => vec![&[LookPacks]],
         LookPacks => vec![&[LookGc, CopyRead, ReindexPut, ReindexRemove, DropPack, DropRecord], ROUND],
-        CopyRead => vec![&[LookGc, CopyPack, ReindexPut, ReindexRemove, DropPack, DropRecord], ROUND],
+        CopyRead => vec![&[LookGc, CopyPack, CopySegment, ReindexPut, ReindexRemove, DropPack, DropRecord], ROUND],
         CopyPack => vec![&[CopyRead, CopySegment]],
-        CopySegment => vec![&[CopyRead, ReindexPut, ReindexRemove, DropPack]],
+        CopySegment => vec![&[CopyRead, CopyPack, ReindexPut, ReindexRemove, DropPack]],
         // On a full disk the packs go first, and with them perhaps the records.
         ReindexPut => vec![&[ReindexRemove]],
         ReindexRemove => vec![&[DropPack, DropRecord], ROUND],
@@ -283,9 +283,9 @@ fn followers(role: Role, previous: Option<Step>) -> Vec<&'static [Step]> {
         TidyMark => vec![&[TidyManifest]],
 
         PruneLook => vec![&[PruneGc]],
-        PruneGc => vec![&[PruneManifest]],
-        // Something that was to be kept is gone or named: the rules are applied again.
-        PruneManifest => vec![&[PruneLook, PruneGc, PruneDelete]],
+        // What was to be kept is gone or named: the rules are applied again.
+        PruneGc => vec![&[PruneLook, PruneManifest]],
+        PruneManifest => vec![&[PruneLook, PruneDelete]],
         PruneDelete => vec![],
         DeleteLook => vec![&[Delete]],
         Delete => vec![],

@@ -1,0 +1,11 @@
+//! The protocol of docs/gc.md as a model that is searched exhaustively: every interleaving, every crash, every pause.
+
+mod compaction;
+mod machine;
+mod people;
+mod promises;
+mod rules;
+mod scenarios;
+mod search;
+mod world;
+mod writer;
