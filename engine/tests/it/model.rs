@@ -2,6 +2,7 @@
 
 mod compaction;
 mod machine;
+mod mutations;
 mod people;
 mod promises;
 mod rules;

@@ -217,6 +217,17 @@ impl Step {
         }
     }
 
+    /// Whose step it is.
+    pub fn role(self) -> Role {
+        match self {
+            _ if self <= GiveWay => Role::Writer,
+            _ if self <= TidyMark => Role::Compaction,
+            _ if self <= PruneDelete => Role::Prune,
+            _ if self <= Delete => Role::Delete,
+            _ => Role::Reader,
+        }
+    }
+
     /// Whether the step may consist of several operations in a row.
     fn repeats(self) -> bool {
         !matches!(self, Pending | Abandon | Ok | ConfirmManifest | GiveWay | ExpireRecord | ExpireForget | Condemn)
@@ -296,8 +307,8 @@ fn followers(role: Role, previous: Option<Step>) -> Vec<&'static [Step]> {
 
 /// Whether a process may take a step after another; `None` before its first. Any process may end after any step: it was killed.
 pub fn may_follow(role: Role, previous: Option<Step>, next: Step) -> bool {
-    (previous == Some(next) && next.repeats())
-        || followers(role, previous).iter().any(|allowed| allowed.contains(&next))
+    let again = previous == Some(next) && next.repeats();
+    next.role() == role && (again || followers(role, previous).iter().any(|allowed| allowed.contains(&next)))
 }
 
 /// Follows what a process does to the store, of which several steps may be possible explanations.

@@ -9,7 +9,7 @@ use super::rules::Change::{
     SegmentNameFromContent,
 };
 use super::rules::{Rules, Variant};
-use super::world::{Names, Process, Record, Set, World, members, subsets};
+use super::world::{NO_ARCHIVES, Names, Process, Record, Set, World, members, subsets};
 use crate::protocol::{Place, Step};
 
 /// What compactions of one process do, one after another.
@@ -137,6 +137,10 @@ impl Compaction {
         let order = match () {
             () if rules.has(OldSegmentsFirst) => [expire, remove, put, packs, records],
             () if rules.has(RecordBeforePacks) => [expire, put, remove, records, packs],
+            // New packs are named before old ones go; if the index is cleaned in the same breath, that half comes first.
+            () if rules.has(PacksBeforeReindex) && rules.variant == Variant::Mark => {
+                [expire, put, packs, remove, records]
+            }
             () if rules.has(PacksBeforeReindex) => [expire, packs, put, remove, records],
             () if rules.has(PacksAndRecordsBeforeReindex) => [expire, packs, records, put, remove],
             () => [expire, put, remove, packs, records],
@@ -169,8 +173,8 @@ impl Compaction {
         let replaced = replaced.fold(0, |all, segment| all | 1 << segment);
         let records = if rules.has(OnlyOwnRecords) { process.mine } else { process.records | process.mine };
         let records = singles(records).filter(|record| {
-            let Record { packs, archives } = world.records[record.trailing_zeros() as usize];
-            packs != 0 || archives & manifests == 0 || rules.has(AnybodyExpires)
+            let archives = world.records[record.trailing_zeros() as usize].archives;
+            archives & manifests & !NO_ARCHIVES == 0 || rules.has(AnybodyExpires)
         });
         let expired = members(process.records).fold(0, |all, record| all | world.records[record].archives);
         let expired = if rules.has(AnybodyExpires) { expired & manifests & !process.stale } else { 0 };
@@ -235,7 +239,7 @@ impl Compaction {
             let chosen = if self.honest { packs == all } else { (1..=self.condemns).contains(&packs.count_ones()) };
             if chosen {
                 turn.take(Step::Condemn, |world, process| {
-                    process.mine = world.put_record(Record { packs, archives: 0 });
+                    process.mine = world.put_record(Record { packs, archives: NO_ARCHIVES });
                     process.asked = 0;
                 });
             }

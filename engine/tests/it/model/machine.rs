@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::compaction::Compaction;
 use super::people::{Deleter, Pruner, Reader, Unmarker};
-use super::promises::{self, Afterwards};
+use super::promises::{Afterwards, Promise};
 use super::rules::Rules;
 use super::search::Machine;
 use super::world::{Folder, Names, Process, Set, World, subsets};
@@ -68,8 +68,8 @@ pub(crate) struct Scenario {
     /// The chunks of archive 0, which is good at the beginning; none: there is none.
     pub(crate) parent: Set,
     pub(crate) actors: Vec<Actor>,
-    /// Whether a fresh compaction is run from every state.
-    pub(crate) live: bool,
+    /// What is asked of every state.
+    pub(crate) promises: &'static [Promise],
 }
 
 impl Scenario {
@@ -126,7 +126,8 @@ impl<'a> Turn<'a> {
     fn list(&mut self, role: &dyn Role, step: Step, folder: Folder) {
         let scenario = self.scenario;
         let process = self.process();
-        if !scenario.rules.paged {
+        // The view at the beginning may be of any age, so its pages make no difference.
+        if !scenario.rules.paged || step == Step::Open {
             let names = self.world.names(folder);
             self.take(step, |world, process| {
                 world.list(folder);
@@ -194,6 +195,9 @@ pub(crate) fn moves(scenario: &Scenario, actor: &Actor, who: usize, world: &Worl
 
 /// After a step of anybody.
 pub(crate) fn rest(scenario: &Scenario, world: &mut World) {
+    if scenario.rules.are_whole() {
+        world.forget_dead();
+    }
     for (number, actor) in scenario.actors.iter().enumerate() {
         let mut process = world.processes[number];
         actor.role().rest(scenario, world, &mut process);
@@ -262,7 +266,10 @@ impl Machine for Search<'_> {
     }
 
     fn broken(&self, world: &World) -> Option<String> {
-        let promise = promises::safety(self.scenario, world);
-        promise.or_else(|| if self.scenario.live { self.honest.broken(world) } else { None })
+        let mut promises = self.scenario.promises.iter();
+        promises.find_map(|promise| match promise {
+            Promise::Live => self.honest.broken(world),
+            now => now.broken(self.scenario, world),
+        })
     }
 }

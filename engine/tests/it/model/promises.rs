@@ -13,24 +13,47 @@ fn good(world: &World) -> Set {
     world.manifests & world.ok & !world.deleted
 }
 
-/// What is wrong with a state.
-pub(crate) fn safety(scenario: &Scenario, world: &World) -> Option<String> {
+/// A promise of docs/gc.md, section 3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Promise {
+    /// What exited 0 and nobody deleted is there, with all that it needs.
+    S1,
+    /// So is what is listed.
+    S2,
+    /// What a prune kept does not go with what it deleted.
+    Prune,
+    /// A reader looks again only as often as compactions delete packs.
+    Read,
+    /// If all processes die, a fresh compaction or two leave nothing behind.
+    Live,
+}
+
+impl Promise {
+    /// Those that can be seen in a state.
+    pub(crate) const NOW: &[Self] = &[Self::S1, Self::S2, Self::Prune, Self::Read];
+    pub(crate) const ALL: &[Self] = &[Self::S1, Self::S2, Self::Prune, Self::Read, Self::Live];
+
+    /// What is wrong with a state.
+    pub(crate) fn broken(self, scenario: &Scenario, world: &World) -> Option<String> {
+        let what = match self {
+            Self::S1 => lost(scenario, world, world.counted & !world.unwanted),
+            Self::S2 => lost(scenario, world, good(world)),
+            Self::Prune => pruned(scenario, world),
+            Self::Read => unread(scenario, world),
+            Self::Live => None,
+        };
+        what.map(|what| format!("{self:?}: {what}"))
+    }
+}
+
+/// An archive that should be there.
+fn lost(scenario: &Scenario, world: &World, promised: Set) -> Option<String> {
     let reachable = world.chunks(world.named(world.live) & world.standing);
-    let promised = world.counted & !world.unwanted;
-    for archive in members(promised) {
-        if good(world) & 1 << archive == 0 {
-            return Some(format!("S1: archive {archive} counted, nobody deleted it, and it is not there"));
-        }
-        if scenario.chunks_of(archive) & !reachable != 0 {
-            return Some(format!("S1: archive {archive} counted and has lost a chunk"));
-        }
-    }
-    for archive in members(good(world)) {
-        if scenario.chunks_of(archive) & !reachable != 0 {
-            return Some(format!("S2: archive {archive} is listed and has lost a chunk"));
-        }
-    }
-    pruned(scenario, world).or_else(|| unread(scenario, world))
+    members(promised).find_map(|archive| match () {
+        () if good(world) & 1 << archive == 0 => Some(format!("archive {archive} is gone")),
+        () if scenario.chunks_of(archive) & !reachable != 0 => Some(format!("archive {archive} has lost a chunk")),
+        () => None,
+    })
 }
 
 /// What a prune relied on may give way to another attempt of its writer, not to nothing.
@@ -41,20 +64,20 @@ fn pruned(scenario: &Scenario, world: &World) -> Option<String> {
             _ => None,
         });
         if good(world) & attempts.unwrap_or(1 << archive) == 0 {
-            return Some(format!("Prune: archive {archive} was kept, another deleted for it, and both are gone"));
+            return Some(format!("archive {archive} was kept, another deleted for it, and both are gone"));
         }
     }
     None
 }
 
-/// A reader looks again only as often as compactions delete packs.
+/// A reader that looked too often although its archive is promised.
 fn unread(scenario: &Scenario, world: &World) -> Option<String> {
     for (actor, process) in scenario.actors.iter().zip(&world.processes) {
         if let Actor::Reader(reader) = actor
             && process.looks > reader.most_looks
             && world.counted & !world.unwanted & 1 != 0
         {
-            return Some("Reader: looked more often than packs went".to_owned());
+            return Some("more looks than times at which packs went".to_owned());
         }
     }
     None
@@ -83,9 +106,11 @@ impl<'a> Afterwards<'a> {
         }
         let first = self.compact(world);
         let second = self.compact(first);
-        let what = safety(self.scenario, &first)
-            .or_else(|| safety(self.scenario, &second))
-            .or_else(|| left(self.scenario, &second));
+        let mut now = Promise::NOW.iter();
+        let lost = now.find_map(|promise| {
+            promise.broken(self.scenario, &first).or_else(|| promise.broken(self.scenario, &second))
+        });
+        let what = lost.or_else(|| left(self.scenario, &second)).map(|what| format!("Live: {what}"));
         self.seen.borrow_mut().insert(store, what.clone());
         what
     }
@@ -127,5 +152,5 @@ fn left(scenario: &Scenario, world: &World) -> Option<String> {
         () if members(world.standing).any(dead) => "a pack that nobody needs",
         () => return None,
     };
-    Some(format!("Live: {what} is left"))
+    Some(format!("{what} is left"))
 }

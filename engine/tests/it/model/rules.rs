@@ -97,6 +97,11 @@ impl Rules {
         self.changes & 1 << change as u32 != 0
     }
 
+    /// Nothing is changed: what exists no more can be forgotten wherever a later listing of `packs/` will say so.
+    pub(crate) const fn are_whole(&self) -> bool {
+        self.changes == 0
+    }
+
     /// Whether these are the rules of docs/gc.md, and so those of the table of steps.
     pub(crate) fn are_those_of_the_code(&self) -> bool {
         let allowed = 1 << Change::PacksBeforeReindex as u32 | 1 << Change::PacksAndRecordsBeforeReindex as u32;

@@ -40,8 +40,12 @@ pub(crate) fn subsets(set: Set) -> impl Iterator<Item = Set> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Record {
     pub(crate) packs: Set,
+    /// Archives, or `NO_ARCHIVES`.
     pub(crate) archives: Set,
 }
+
+/// What a record of packs says, so that it is a record even when all its packs are gone.
+pub(crate) const NO_ARCHIVES: Set = 1 << 15;
 
 /// A listing that has begun, or what it gave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -396,6 +400,24 @@ impl World {
 
     fn record_sets(&mut self) -> impl Iterator<Item = &mut Set> {
         [&mut self.open].into_iter().chain(self.processes.iter_mut().flat_map(Process::record_sets))
+    }
+
+    /// Packs that are gone are in no later listing of `packs/`: what was read before it need not say so.
+    pub(crate) fn forget_dead(&mut self) {
+        let standing = self.standing;
+        for record in &mut self.records {
+            record.packs &= standing;
+        }
+        for process in &mut self.processes {
+            let will_list = match process.last() {
+                Some(Step::CheckPacks | Step::RescuePacks | Step::LookPacks) | None => false,
+                Some(step) => step < Step::LookPacks,
+            };
+            if will_list {
+                process.view &= standing;
+                process.condemned &= standing;
+            }
+        }
     }
 
     /// Forgets what nobody can ask for any more and sorts the rest: equal worlds become the same.

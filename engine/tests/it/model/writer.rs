@@ -248,6 +248,7 @@ impl Role for Writer {
                     members(names.names).fold(0, |packs, record| packs | world.records[record].packs);
             }
             Step::CheckPacks => process.listed = names.names,
+            Step::RescueIndex if rules.has(CheckGcThenIndex) => process.view = world.named(names.names),
             Step::RescueIndex => process.view |= world.named(names.names),
             Step::RescuePacks => {
                 // A second look is for copies to read; what is good was decided at the first.
