@@ -3,8 +3,10 @@
 pub mod archives;
 pub mod check;
 pub mod create;
+pub mod delete;
 pub mod info;
 pub mod key;
+pub mod protect;
 pub mod restore;
 
 mod content;

@@ -17,6 +17,7 @@ use crate::store::{Key, Kind, Store};
 
 mod archives;
 mod commit;
+mod events;
 mod index;
 mod look;
 mod open;
@@ -28,6 +29,7 @@ mod session;
 
 pub use archives::{Archive, ArchiveListing};
 pub use commit::{Commit, References};
+pub use events::Facts;
 pub use index::{CacheFolder, Index, Location, PackNumber, PackSet};
 pub use look::Look;
 pub use open::{InitOptions, OpenOptions, Probe, Secret, SlotInfo, SlotKind};
