@@ -7,6 +7,7 @@ pub mod delete;
 pub mod info;
 pub mod key;
 pub mod protect;
+pub mod prune;
 pub mod restore;
 
 mod content;
