@@ -9,6 +9,7 @@ pub mod key;
 pub mod protect;
 pub mod prune;
 pub mod restore;
+pub mod undelete;
 
 mod content;
 mod walk;
