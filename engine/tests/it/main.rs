@@ -10,6 +10,7 @@
 mod changes;
 mod commit;
 mod damage;
+mod deletion;
 mod fidelity;
 mod format;
 mod golden;
