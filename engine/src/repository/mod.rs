@@ -18,6 +18,7 @@ use crate::sync::lock;
 
 mod archives;
 mod commit;
+mod events;
 pub(crate) mod gc;
 mod index;
 mod look;
@@ -31,9 +32,8 @@ mod session;
 
 pub use archives::{Archive, ArchiveListing};
 pub use commit::{Commit, References};
-pub use index::{
-    CacheFolder, Index, IndexPack, Location, PackNumber, PackSet, PackState, Scanned, ScannedCopy,
-};
+pub use events::Facts;
+pub use index::{CacheFolder, Index, IndexPack, Location, PackNumber, PackSet, PackState, Scanned, ScannedCopy};
 pub use look::Look;
 pub use open::{InitOptions, OpenOptions, Probe, Secret, SlotInfo, SlotKind};
 pub use packer::{BlockBuilder, Packer, Stored};

@@ -11,6 +11,7 @@ mod changes;
 mod commit;
 mod compact;
 mod damage;
+mod deletion;
 mod fidelity;
 mod format;
 mod golden;

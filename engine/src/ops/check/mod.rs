@@ -156,6 +156,22 @@ fn structure(
     Ok(look)
 }
 
+/// What of one archive no pack holds, as far as the index can tell: path and problem.
+pub(crate) fn losses(
+    repository: &Repository,
+    archive: &Archive,
+    monitor: &dyn Monitor,
+) -> Result<Vec<(Vec<u8>, String)>> {
+    let reader = Reader::new(repository, Arc::new(repository.load_index()?));
+    let mut report = CheckReport::default();
+    trace::archives(&reader, std::slice::from_ref(archive), monitor, &mut report, &Lost::new())?;
+    let harms = report.findings.into_iter().flat_map(|finding| {
+        let message = finding.message;
+        finding.harms.into_iter().map(move |(_, path)| (path, message.clone()))
+    });
+    Ok(harms.collect())
+}
+
 /// Key slots, events and gc records: names and seals.
 fn small_files(repository: &Repository, report: &mut CheckReport) -> Result<()> {
     let store = repository.store();
