@@ -13,7 +13,7 @@ use crate::clock::Stopwatch;
 use crate::compress::Compression;
 use crate::error::{Error, Result, StoreErrorKind};
 use crate::format::records::Verb;
-use crate::id::{ArchiveId, PackId};
+use crate::id::{ArchiveId, ObjectId, PackId};
 use crate::ops::check::{self, CheckOptions};
 use crate::progress::Monitor;
 use crate::repository::gc::look::{self, Imagined, Manifests, View};
@@ -196,17 +196,19 @@ impl Compaction<'_> {
         if view.weights.missing.is_empty() { Ok(view) } else { Err(self.incomplete(&view)) }
     }
 
-    /// Something that an archive needs is nowhere. Which archive, `check` finds out.
+    /// Something that an archive needs is nowhere. Where not even an entry of the index is left, the archive is known; else `check` finds it.
     fn incomplete(&self, view: &View) -> Error {
-        let object = view.weights.missing.first().map(|id| id.to_hex()).unwrap_or_default();
-        let found = check::check(self.repository, CheckOptions { read_data: false, jobs: self.options.jobs }, self.monitor);
-        let mut harmed: Vec<String> = found
-            .iter()
-            .flat_map(|report| report.findings.iter().flat_map(|finding| finding.harms.iter()))
-            .map(|(archive, _)| format!("aid:{archive}"))
-            .collect();
-        harmed.dedup();
-        Error::Incomplete { object, archives: harmed }
+        let object = view.weights.missing.first().map(ObjectId::to_hex).unwrap_or_default();
+        let mut archives: Vec<ArchiveId> = view.live.missing().iter().map(|(archive, _)| *archive).collect();
+        if archives.is_empty() {
+            let options = CheckOptions { read_data: false, jobs: self.options.jobs };
+            let findings = check::check(self.repository, options, self.monitor).map(|report| report.findings);
+            let harms = findings.into_iter().flatten().flat_map(|finding| finding.harms);
+            archives.extend(harms.map(|(archive, _)| archive));
+        }
+        archives.sort_unstable();
+        archives.dedup();
+        Error::Incomplete { object, archives: archives.iter().map(|id| format!("aid:{id}")).collect() }
     }
 
     fn describe(&mut self, view: &View, plan: &Plan) {

@@ -161,11 +161,18 @@ impl Copier<'_> {
                     self.add(purpose, Compression::default(), *entry, &bytes, collected)?;
                     self.objects.fetch_add(1, Ordering::Relaxed);
                 }
+                Err(error) if is_lost(&error) && self.is_dispensable(&entry.id) => {
+                    self.objects.fetch_add(1, Ordering::Relaxed);
+                }
                 Err(error) if is_lost(&error) => {}
                 Err(error) => return Err(error),
             }
         }
         Ok(())
+    }
+
+    fn is_dispensable(&self, id: &ObjectId) -> bool {
+        self.view.index.slot(id).is_some_and(|slot| self.view.live.is_dispensable(slot))
     }
 
     fn collect(

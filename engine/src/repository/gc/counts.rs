@@ -56,6 +56,11 @@ impl Counts {
         self.at(slot).map_or(0, |word| word.load(Ordering::Relaxed))
     }
 
+    /// Whether something refers to it, and only as this kind.
+    pub(super) fn is_only(&self, slot: usize, kind: ObjectKind) -> bool {
+        self.word(slot) & !MOST == flag(kind)
+    }
+
     /// Takes over a number that `word` gave.
     pub(super) fn set(&self, slot: usize, value: u32) {
         if let Some(word) = self.at(slot) {

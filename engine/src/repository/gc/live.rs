@@ -8,6 +8,8 @@
 //! are old, or were put back from a backup, are therefore still true of *their* archives; from there those that came are added and those that
 //! went are taken away. Nobody without the key can make them up; counts that lacked something are never saved; and whatever does not fit (an
 //! object that the index no longer names, a tree of a gone archive that cannot be read, a count below zero) means counting from nothing.
+//!
+//! Stamps that are lost are not held against an archive: no restore needs them, and a compaction need not stop for them.
 
 use std::sync::{Arc, Mutex};
 
@@ -33,7 +35,7 @@ const MOST_MISSING: usize = 1000;
 #[derive(Debug)]
 pub(crate) struct Live {
     counts: Counts,
-    missing: Missing,
+    missing: Vec<(ArchiveId, ObjectId)>,
 }
 
 impl Live {
@@ -62,8 +64,10 @@ impl Live {
         // What was looked up on a damaged page was taken for missing, or for another slot.
         counting.slots.check()?;
         let Counting { counts, missing, .. } = counting;
-        let missing = missing.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).sorted();
-        if changed && missing.objects.is_empty() {
+        let mut missing = missing.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        missing.sort_unstable();
+        missing.dedup();
+        if changed && missing.is_empty() {
             saved::save(repository, index, &counts, &wanted)?;
         }
         Ok(Self { counts, missing })
@@ -74,14 +78,14 @@ impl Live {
         self.counts.word(slot) != 0
     }
 
-    /// Objects that archives need and that are in no pack, each with one archive that needs it: none, or else nothing may be deleted.
-    pub(crate) fn missing(&self) -> &[(ArchiveId, ObjectId)] {
-        &self.missing.objects
+    /// Whether the object of this slot lives as stamps only, which no restore needs: without them a create reads what is unchanged.
+    pub(crate) fn is_dispensable(&self, slot: usize) -> bool {
+        self.counts.is_only(slot, ObjectKind::Stamps)
     }
 
-    /// Whether more objects are missing than [`Live::missing`] names.
-    pub(crate) fn more_missing(&self) -> bool {
-        self.missing.more
+    /// Objects that archives need and that are in no pack, each with one archive that needs it: none, or else nothing may be deleted.
+    pub(crate) fn missing(&self) -> &[(ArchiveId, ObjectId)] {
+        &self.missing
     }
 
     /// Count and kinds of a slot's object.
@@ -91,25 +95,10 @@ impl Live {
     }
 }
 
-#[derive(Debug, Default)]
-struct Missing {
-    objects: Vec<(ArchiveId, ObjectId)>,
-    more: bool,
-}
-
-impl Missing {
-    fn push(&mut self, archive: ArchiveId, id: ObjectId) {
-        if self.objects.len() < MOST_MISSING {
-            self.objects.push((archive, id));
-        } else {
-            self.more = true;
-        }
-    }
-
-    fn sorted(mut self) -> Self {
-        self.objects.sort_unstable();
-        self.objects.dedup();
-        self
+/// Adds an object that is missing, unless enough are named.
+fn note_missing(missing: &mut Vec<(ArchiveId, ObjectId)>, archive: ArchiveId, id: ObjectId) {
+    if missing.len() < MOST_MISSING {
+        missing.push((archive, id));
     }
 }
 
@@ -160,7 +149,7 @@ struct Counting<'a> {
     slots: Slots,
     reader: Reader<'a>,
     counts: Counts,
-    missing: Mutex<Missing>,
+    missing: Mutex<Vec<(ArchiveId, ObjectId)>>,
     monitor: &'a dyn Monitor,
 }
 
@@ -178,7 +167,7 @@ impl Counting<'_> {
             Err(Error::Interrupted) => Err(Error::Interrupted),
             Err(_) => {
                 self.counts.clear();
-                *lock(&self.missing) = Missing::default();
+                lock(&self.missing).clear();
                 self.add(wanted)?;
                 Ok(true)
             }
@@ -216,7 +205,7 @@ impl Counting<'_> {
         id: &ObjectId,
         ahead: &mut Vec<Ahead>,
     ) -> Result<()> {
-        let Some(slot) = self.slots.of(id) else { return self.absent(walk, archive, id) };
+        let Some(slot) = self.slots.of(id) else { return self.absent(walk, archive, kind, id) };
         let mut follow = |kind: ObjectKind| {
             if !matches!(kind, ObjectKind::Leaf(_)) {
                 ahead.push(Ahead { slot, kind, archive });
@@ -237,10 +226,11 @@ impl Counting<'_> {
     }
 
     /// Of an archive that exists it is remembered; of one that is gone it is the end of the way.
-    fn absent(&self, walk: &Walk<'_>, archive: u32, id: &ObjectId) -> Result<()> {
+    fn absent(&self, walk: &Walk<'_>, archive: u32, kind: ObjectKind, id: &ObjectId) -> Result<()> {
         match walk.direction {
+            Direction::Add if kind == ObjectKind::Stamps => Ok(()),
             Direction::Add => {
-                lock(&self.missing).push(walk.archive(archive), *id);
+                note_missing(&mut lock(&self.missing), walk.archive(archive), *id);
                 Ok(())
             }
             Direction::Remove => Err(Error::ObjectMissing { id: id.to_hex() }),
@@ -280,7 +270,10 @@ impl Counting<'_> {
                 Some(bytes) => self.refer_all(walk, ahead, id, bytes, &mut found)?,
                 None => match self.reader.object(purpose, id) {
                     Ok(bytes) => self.refer_all(walk, ahead, id, &bytes, &mut found)?,
-                    Err(Error::ObjectMissing { .. }) => self.absent(walk, ahead.archive, id)?,
+                    Err(Error::Damaged { .. }) if ahead.kind == ObjectKind::Stamps => {
+                        self.absent(walk, ahead.archive, ahead.kind, id)?;
+                    }
+                    Err(Error::ObjectMissing { .. }) => self.absent(walk, ahead.archive, ahead.kind, id)?,
                     Err(error) => return Err(error),
                 },
             }

@@ -82,7 +82,7 @@ pub(crate) fn weigh(index: &Index, live: &Live) -> Result<Weights> {
     }));
     weights.missing.extend(live.missing().iter().map(|(_, id)| *id).take(NAMED));
     index.scan(&mut |object| {
-        weights.count(object, live.is_live(object.slot));
+        weights.count(object, live);
         Ok(())
     })?;
     for pack in &mut weights.packs {
@@ -112,11 +112,11 @@ impl Weights {
         }
     }
 
-    fn count(&mut self, object: &Scanned<'_>, lives: bool) {
+    fn count(&mut self, object: &Scanned<'_>, live: &Live) {
         for copy in object.copies {
             self.change(copy, |pack| pack.total += weight(copy));
         }
-        if !lives {
+        if !live.is_live(object.slot) {
             return;
         }
         let mut good = object.copies.iter().filter(|copy| self.is_good(copy));
@@ -126,16 +126,16 @@ impl Weights {
                 self.change(&only, |pack| pack.unique += weight(&only));
             }
             (Some(_), Some(_)) => self.doubled = true,
-            (None, _) => self.owe(object),
+            (None, _) => self.owe(object, live),
         }
     }
 
     /// No good copy: it must be copied out of a condemned pack, if there is one.
-    fn owe(&mut self, object: &Scanned<'_>) {
+    fn owe(&mut self, object: &Scanned<'_>, live: &Live) {
         let condemned: Vec<ScannedCopy> =
             object.copies.iter().filter(|copy| self.state(copy) == PackState::Condemned).copied().collect();
         if condemned.is_empty() {
-            if self.missing.len() < NAMED {
+            if self.missing.len() < NAMED && !live.is_dispensable(object.slot) {
                 self.missing.push(object.id);
             }
             return;
