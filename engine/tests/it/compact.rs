@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use vault_engine::error::Error;
 use vault_engine::format::mark::Mark;
 use vault_engine::id::ArchiveId;
 use vault_engine::ops::compact::{CompactOptions, CompactReport, compact};

@@ -6,7 +6,7 @@
 
 pub(crate) mod copy;
 mod counts;
-mod live;
+pub(crate) mod live;
 pub(crate) mod look;
 pub(crate) mod patience;
 pub(crate) mod plan;

@@ -49,7 +49,7 @@ fn segment(packs: &[(u8, Blocks)]) -> Segment {
 
 /// What a pack is in depends on its number: every third is condemned, every third has gone.
 fn look(segments: usize) -> Look {
-    let mut look = Look { segments: (0..segments).map(segment_id).collect(), ..Look::default() };
+    let mut look = Look { segments: (0..segments).map(|number| (segment_id(number), 1)).collect(), ..Look::default() };
     for number in 0..=u8::MAX {
         match number % 3 {
             0 => drop(look.packs.insert(pack_id(number), 1000 + u64::from(number))),
