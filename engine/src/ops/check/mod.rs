@@ -143,15 +143,20 @@ fn structure(
     report.unindexed_packs = look.packs.keys().filter(|id| !packs.contains_key(id)).count() as u64;
     lost_segments(&archives, &look, &replaced, report);
     add_unnamed(repository, &look, &mut packs, report)?;
+    let first = report.findings.len();
     for pack in packs.values() {
         missing_pack(pack, &look, report, &mut lost);
     }
+    let missing = first..report.findings.len();
     if monitor.cancelled() {
         return Err(Error::Interrupted);
     }
     let index = Arc::new(repository.load_index_of(&look)?);
     let reader = Reader::new(repository, index);
     trace::archives(&reader, &archives, monitor, report, &lost)?;
+    for finding in report.findings.get_mut(missing).unwrap_or_default() {
+        excuse(finding);
+    }
     look.segments = listed;
     Ok(look)
 }
@@ -345,6 +350,14 @@ fn note_pack(pack: IndexedPack, packs: &mut HashMap<PackId, IndexedPack>, report
         }
         Some(_) => {}
         None => drop(packs.insert(pack.id, pack)),
+    }
+}
+
+/// An entry of the index is a hint: one for a pack that has gone, and without which no archive lacks anything, harms nobody.
+fn excuse(finding: &mut Finding) {
+    if finding.harms.is_empty() {
+        finding.severity = Severity::Warning;
+        finding.message.push_str("; no archive lacks anything for it");
     }
 }
 
