@@ -211,6 +211,26 @@ proptest! {
     }
 
     #[test]
+    fn pruning_often_or_seldom_leaves_the_same(
+        times in prop::collection::btree_set(1_700_000_000..1_795_000_000_i64, 1..80),
+        pruned_at in prop::collection::vec(any::<bool>(), 80),
+        rules in policies(), zone in zones(),
+    ) {
+        let all = numbered(&times.into_iter().map(timestamp).collect::<Vec<_>>());
+        let mut left = Vec::new();
+        for (archive, prunes) in all.iter().zip(pruned_at) {
+            left.push(*archive);
+            if prunes {
+                let reasons = kept(&decide(&left, &rules, archive.time, &zone));
+                left.retain(|archive| reasons.contains_key(&archive.id));
+            }
+        }
+        let now = all.last().map_or(timestamp(0), |newest| newest.time);
+        let often = kept(&decide(&left, &rules, now, &zone));
+        prop_assert_eq!(often, kept(&decide(&all, &rules, now, &zone)));
+    }
+
+    #[test]
     fn any_text_is_an_interval_that_reads_back_or_refused(text in ".{0,8}") {
         if let Ok(interval) = text.parse::<Interval>() {
             prop_assert_eq!(interval.to_string().parse::<Interval>(), Ok(interval));
