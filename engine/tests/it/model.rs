@@ -8,5 +8,6 @@ mod promises;
 mod rules;
 mod scenarios;
 mod search;
+mod suite;
 mod world;
 mod writer;

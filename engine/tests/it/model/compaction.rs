@@ -13,7 +13,7 @@ use super::world::{NO_ARCHIVES, Names, Process, Record, Set, World, members, sub
 use crate::protocol::{Place, Step};
 
 /// What compactions of one process do, one after another.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Compaction {
     pub(crate) runs: u16,
     /// Rounds of a run.

@@ -64,7 +64,7 @@ pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) rules: Rules,
     /// Packs at the beginning: their chunks, and whether a segment names them. All named ones are in one segment.
-    pub(crate) packs: Vec<(Set, bool)>,
+    pub(crate) packs: &'static [(Set, bool)],
     /// The chunks of archive 0, which is good at the beginning; none: there is none.
     pub(crate) parent: Set,
     pub(crate) actors: Vec<Actor>,
@@ -193,7 +193,7 @@ pub(crate) fn moves(scenario: &Scenario, actor: &Actor, who: usize, world: &Worl
     }
 }
 
-/// After a step of anybody.
+/// After a step of anybody. (So processes may swap numbers from one state to the next.)
 pub(crate) fn rest(scenario: &Scenario, world: &mut World) {
     if scenario.rules.are_whole() {
         world.forget_dead();
@@ -202,6 +202,18 @@ pub(crate) fn rest(scenario: &Scenario, world: &mut World) {
         let mut process = world.processes[number];
         actor.role().rest(scenario, world, &mut process);
         world.processes[number] = process;
+    }
+    // Compactions that do the same are in no order.
+    let (mut rest, mut processes) = (scenario.actors.as_slice(), world.processes.as_mut_slice());
+    while let Some(first) = rest.first() {
+        let equal = |actor: &Actor| match (first, actor) {
+            (Actor::Compaction(first), Actor::Compaction(other)) => first == other,
+            _ => false,
+        };
+        let alike = 1 + rest.iter().skip(1).take_while(|actor| equal(actor)).count();
+        let (these, others) = processes.split_at_mut(alike);
+        these.sort_unstable();
+        (rest, processes) = (rest.split_at(alike).1, others);
     }
 }
 
@@ -230,7 +242,7 @@ impl Machine for Search<'_> {
     fn initial(&self) -> World {
         let mut world = World::default();
         let mut named = 0;
-        for (chunks, indexed) in &self.scenario.packs {
+        for (chunks, indexed) in self.scenario.packs {
             let pack = world.put_pack(*chunks, false);
             named |= if *indexed { pack } else { 0 };
             world.did = None;
