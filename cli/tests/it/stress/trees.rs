@@ -7,9 +7,9 @@ use std::path::PathBuf;
 /// What a tree holds: the hash of every file.
 pub(crate) type Manifest = BTreeMap<PathBuf, blake3::Hash>;
 
-const FILES: usize = 150;
+const FILES: usize = 80;
 /// One file of so many is large.
-const LARGE: usize = 30;
+const LARGE: usize = 40;
 const LARGE_BYTES: usize = 1_500_000;
 
 /// xorshift64*.
