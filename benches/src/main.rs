@@ -196,7 +196,7 @@ fn run_retention(arguments: RetentionArgs) -> Result<ExitCode> {
     let repositories = folder.canonicalize()?;
     let scratch = scratch_in(&arguments.scratch.unwrap_or_else(|| repositories.clone()))?;
     let (nights, files, runs) =
-        if arguments.smoke { (40, 300, 1) } else { (arguments.nights, arguments.files, arguments.runs) };
+        if arguments.smoke { (20, 300, 1) } else { (arguments.nights, arguments.files, arguments.runs) };
     let volume = match arguments.volume {
         Some(volume) => std::path::absolute(volume)?,
         None => repositories.join("volume"),

@@ -81,9 +81,7 @@ impl<'a> Copy<'a> {
             let cost = measure(&invocation, &log)?;
             let (_, after_bytes) = data::count(&self.place.repository())?;
             if self.tool.is_vault() && step == Step::Compact {
-                let moved: Compaction = serde_json::from_str(&fs::read_to_string(&log)?)
-                    .context("what compact --json wrote is something else")?;
-                report.compactions.push((moved, cost));
+                report.compactions.push((moved(&log)?, cost));
             }
             report.lines.push(Line { step: step.name(), tool: self.tool.name, cost, before_bytes, after_bytes });
         }
@@ -125,4 +123,11 @@ impl<'a> Copy<'a> {
         create.core = Some(CREATE_CORE);
         measure(&create, &self.scratch.join(log))
     }
+}
+
+/// What `compact --json` wrote among what else it said.
+fn moved(log: &Path) -> Result<Compaction> {
+    let text = fs::read_to_string(log).with_context(|| format!("cannot read {}", log.display()))?;
+    let line = text.lines().find(|line| line.starts_with('{')).context("compact --json wrote no JSON")?;
+    serde_json::from_str(line).context("what compact --json wrote is something else")
 }

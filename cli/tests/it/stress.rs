@@ -176,7 +176,9 @@ impl Campaign {
 
     fn compact(&self, random: &mut Random) {
         let threshold = ["0", "10", "50"][random.below(3)];
-        self.dare(Role::Compact, &["compact", "-r", "repo", "--threshold", threshold]);
+        // Without patience it condemns what a run has stored that is still at work.
+        let grace = ["0s", "7d"][random.below(2)];
+        self.dare(Role::Compact, &["compact", "-r", "repo", "--threshold", threshold, "--grace", grace]);
     }
 
     fn prune(&self) {
