@@ -20,3 +20,5 @@ mod repository;
 mod sandbox;
 #[cfg(test)]
 mod selectors;
+#[cfg(test)]
+mod stress;
