@@ -17,6 +17,7 @@ use crate::store::{Key, Kind, Store};
 
 mod archives;
 mod commit;
+mod gc;
 mod index;
 mod look;
 mod open;
