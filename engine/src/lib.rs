@@ -1,6 +1,6 @@
 //! `vault-engine`: deduplicating, compressing, encrypted archives in a repository of immutable files.
 //!
-//! Layers, each importing only those above it in this list: `id error codec meta progress clock sync sys` ·
+//! Layers, each importing only those above it in this list: `id error codec meta progress clock process sync sys` ·
 //! `chunker compress crypto pattern retention` · `format store source` · `repository` · `ops`. See docs/ARCHITECTURE.md.
 
 pub mod chunker;
@@ -14,6 +14,7 @@ pub mod id;
 pub mod meta;
 pub mod ops;
 pub mod pattern;
+pub mod process;
 pub mod progress;
 pub mod repository;
 pub mod retention;

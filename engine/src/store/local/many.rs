@@ -11,8 +11,9 @@ use crate::store::local::upload::Session;
 use crate::store::{Key, StoreResult};
 use crate::sync::lock;
 
-/// So many files are synced at once: they wait for the disk together, and a journal commits them together.
-const SYNCING: usize = 16;
+/// So many files are synced at once: a journal commits together what waits together. More are slower (ext4 on a virtual
+/// disk, 380 marks: 4.1 s one by one, 0.3 s with 4, 0.6 s with 16).
+const SYNCING: usize = 4;
 
 /// A file to be put.
 struct File<'a> {
