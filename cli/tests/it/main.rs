@@ -1,6 +1,8 @@
 //! Black-box tests of the binary `vault`: what a user types, what comes back, and the exit code.
 
 #[cfg(test)]
+mod deletion;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod help;
@@ -16,6 +18,8 @@ mod reader;
 mod regressions;
 #[cfg(test)]
 mod repository;
+#[cfg(test)]
+mod retention;
 #[cfg(test)]
 mod sandbox;
 #[cfg(test)]
