@@ -196,13 +196,13 @@ fn names_that_change_every_night_get_advice() {
     let (source, store) = (TempDir::new().unwrap(), sample::memory());
     let repository = sample::open(store);
     for day in 1..=3 {
-        night(&repository, "host", &format!("host-db-2026-11-0{day}"), source.path(), 10 - day);
+        night(&repository, "host", &format!("host1-db-2026-11-0{day}"), source.path(), 10 - day);
     }
     let report = try_prune(&repository, keep_last(1)).unwrap();
     let advice = report.advice.clone().unwrap();
-    assert!(advice.contains("-a 'host-db-*'"), "{advice}");
+    assert!(advice.contains("-a 'host1-db-*'"), "{advice}");
     assert_eq!(report.pruned(), 0);
-    let glob = PruneOptions { glob: Some(Glob::new("host-db-*").unwrap()), ..keep_last(1) };
+    let glob = PruneOptions { glob: Some(Glob::new("host1-db-*").unwrap()), ..keep_last(1) };
     let report = try_prune(&repository, glob).unwrap();
     assert_eq!((report.pruned(), report.advice), (2, None));
 }
