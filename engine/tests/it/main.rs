@@ -13,7 +13,10 @@ mod damage;
 mod fidelity;
 mod format;
 mod golden;
+mod model;
 mod power;
+#[path = "../protocol/mod.rs"]
+mod protocol;
 mod sample;
 mod store;
 mod support;
