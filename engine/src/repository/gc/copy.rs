@@ -226,13 +226,16 @@ impl Copier<'_> {
     }
 }
 
-/// Whether so little of a block is unwanted that compressing it again is not worth it.
+/// Whether so little of a block is unwanted that compressing it again is not worth it: of its bytes, and of its objects, because these are what
+/// packs are weighed by (weigh.rs). A block that moves as it is must not be what its new pack is rewritten for the next time.
 fn is_worth_moving(entries: &[Entry], wanted: &[bool], threshold: u8) -> bool {
-    let length = |unwanted: bool| -> u64 {
-        let entries = entries.iter().zip(wanted).filter(|(_, wanted)| !unwanted || !**wanted);
-        entries.map(|(entry, _)| u64::from(entry.length)).sum()
-    };
-    length(true) * 100 <= length(false) * u64::from(threshold)
+    let unwanted = || entries.iter().zip(wanted).filter(|(_, wanted)| !**wanted).map(|(entry, _)| entry);
+    let bytes = |entry: &Entry| u64::from(entry.length);
+    let is_little = |part: u64, whole: u64| part * 100 < whole * u64::from(threshold);
+    let objects = unwanted().count() as u64;
+    objects == 0
+        || (is_little(objects, entries.len() as u64)
+            && is_little(unwanted().map(bytes).sum(), entries.iter().map(bytes).sum()))
 }
 
 /// A copy that is gone or damaged: there may be another.
