@@ -219,7 +219,10 @@ impl Compaction<'_> {
         self.report.segments_after = segments;
         self.report.spared = plan.spared;
         if plan.strange > 0 {
-            let message = format!("{} packs have another size than the index says and are left alone; run `vault check`", plan.strange);
+            let message = format!(
+                "{} packs have another size than the index says and are left alone; run `vault check`",
+                plan.strange
+            );
             self.report.left.push(message);
         }
     }
@@ -267,7 +270,9 @@ impl Compaction<'_> {
             let taken = batch(rest, room.min(budget));
             let Some((now, later)) = rest.split_at_checked(taken).filter(|(now, _)| !now.is_empty()) else {
                 if room < budget {
-                    self.report.left.push("more packs are partly dead: the disk has no room to copy what lives in them".to_owned());
+                    self.report
+                        .left
+                        .push("more packs are partly dead: the disk has no room to copy what lives in them".to_owned());
                 } else {
                     self.note_budget();
                 }

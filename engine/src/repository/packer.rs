@@ -207,7 +207,12 @@ impl Packer {
     }
 
     /// Compresses a block of claimed objects as it is told to, and stores it.
-    pub(crate) fn put_block(&self, purpose: Purpose, content: &BlockContent<'_>, compression: Compression) -> Result<()> {
+    pub(crate) fn put_block(
+        &self,
+        purpose: Purpose,
+        content: &BlockContent<'_>,
+        compression: Compression,
+    ) -> Result<()> {
         self.put_compressed(purpose, compress_block(content, compression)?, content.entries, content.plain.len())
     }
 

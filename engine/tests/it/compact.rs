@@ -207,7 +207,11 @@ fn assert_settled(store: &MemoryStore, kept: &Kept) {
     let index = sample::open(store.clone()).load_index().unwrap();
     let named = index.packs();
     assert!(named.iter().all(|pack| matches!(pack.state, PackState::Good(_))), "the index names packs that are gone");
-    assert_eq!(named.iter().map(|pack| pack.id).collect::<BTreeSet<_>>(), packs(store), "the packs that the index names");
+    assert_eq!(
+        named.iter().map(|pack| pack.id).collect::<BTreeSet<_>>(),
+        packs(store),
+        "the packs that the index names"
+    );
 }
 
 fn changes(operations: &[Operation]) -> Vec<String> {

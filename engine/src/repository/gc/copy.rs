@@ -104,7 +104,8 @@ impl Copier<'_> {
         let Some(directory) = rebuild::directory_of(self.repository.core(), pack.id, pack.size)? else {
             return Ok(());
         };
-        let damaged = |error| Error::Damaged { file: format!("packs/{}", pack.id.to_hex()), problem: format!("{error}") };
+        let damaged =
+            |error| Error::Damaged { file: format!("packs/{}", pack.id.to_hex()), problem: format!("{error}") };
         for block in directory.blocks().map_err(damaged)? {
             if self.monitor.cancelled() {
                 return Err(Error::Interrupted);
@@ -226,8 +227,8 @@ impl Copier<'_> {
     }
 }
 
-/// Whether so little of a block is unwanted that compressing it again is not worth it: of its bytes, and of its objects, because these are what
-/// packs are weighed by (weigh.rs). A block that moves as it is must not be what its new pack is rewritten for the next time.
+/// Whether so little of a block is unwanted that compressing it again is not worth it: of its bytes, and of its objects, because the smallest
+/// weigh more than their bytes (weigh.rs). A block that moves as it is must not be what its new pack is rewritten for the next time.
 fn is_worth_moving(entries: &[Entry], wanted: &[bool], threshold: u8) -> bool {
     let unwanted = || entries.iter().zip(wanted).filter(|(_, wanted)| !**wanted).map(|(entry, _)| entry);
     let bytes = |entry: &Entry| u64::from(entry.length);

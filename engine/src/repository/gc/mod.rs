@@ -57,8 +57,7 @@ pub(crate) fn drop_packs(core: &Core, view: &View) -> Result<Dropped> {
 
 /// Rule 15 for those packs of the records from which nothing has to be copied. Gives how many went.
 pub(crate) fn drop_idle(core: &Core, view: &View) -> Result<u64> {
-    let owing: HashSet<PackId> =
-        view.weights.packs.iter().filter(|pack| pack.owed > 0).map(|pack| pack.id).collect();
+    let owing: HashSet<PackId> = view.weights.packs.iter().filter(|pack| pack.owed > 0).map(|pack| pack.id).collect();
     let idle = |id: &&PackId| view.look.condemned.contains(id) && !owing.contains(id);
     let keys: Vec<Key> = view.look.packs.keys().filter(idle).map(|id| Key::pack(*id)).collect();
     core.store.remove_many(&keys)?;

@@ -148,8 +148,7 @@ impl Weights {
 
     /// An object with several good copies lives in one of them.
     fn place(&mut self, object: &Scanned<'_>, lives: bool) {
-        let good: Vec<ScannedCopy> =
-            object.copies.iter().filter(|copy| lives && self.is_good(copy)).copied().collect();
+        let good: Vec<ScannedCopy> = object.copies.iter().filter(|copy| lives && self.is_good(copy)).copied().collect();
         if good.len() < 2 {
             return;
         }

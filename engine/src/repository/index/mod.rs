@@ -394,11 +394,7 @@ fn collect_packs(packs: &[IndexedPack], file: &str, content: &mut RunContent) ->
         content.packs.push(RunPack { id: pack.id, size: pack.size, class: pack.class, segment });
         for block in blocks {
             let block_number = number(content.blocks.len())?;
-            content.blocks.push(RunBlock {
-                pack: pack_number,
-                offset: block.offset,
-                body_length: block.body_length,
-            });
+            content.blocks.push(RunBlock { pack: pack_number, offset: block.offset, body_length: block.body_length });
             let plain = block.entries.iter().map(|entry| u64::from(entry.length)).sum();
             for (position, entry) in (0u16..).zip(&block.entries) {
                 let share = share(entry.length, plain);

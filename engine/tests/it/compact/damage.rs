@@ -10,8 +10,8 @@ use vault_engine::repository::Repository;
 use vault_engine::store::Snapshot;
 
 use super::{
-    AT_ONCE, ArchiveId, CompactOptions, FileId, Key, Kind, MemoryStore, PackId, Silent, Store, THOROUGH, TempDir, World, absorb,
-    archives, assert_settled, condemn, noise, packs, sample, segments, try_compact,
+    AT_ONCE, ArchiveId, CompactOptions, FileId, Key, Kind, MemoryStore, PackId, Silent, Store, THOROUGH, TempDir,
+    World, absorb, archives, assert_settled, condemn, noise, packs, sample, segments, try_compact,
 };
 
 /// Two archives of different files, each with packs of its own, and a deleted one; the packs of data of the two.
@@ -195,7 +195,9 @@ fn partly_dead() -> (World, PackId, Vec<(String, Range<usize>)>) {
 fn place_of(repository: &Repository, world: &World, id: ArchiveId, name: &str, pack: PackId) -> Range<usize> {
     let archive = repository.archive(id).unwrap().unwrap();
     let entries = sample::entries(repository, &archive, &world.source());
-    let Some(NodeKind::File { content: Content::Chunk(chunk), .. }) = entries.get(name.as_bytes()).map(|node| &node.kind) else {
+    let Some(NodeKind::File { content: Content::Chunk(chunk), .. }) =
+        entries.get(name.as_bytes()).map(|node| &node.kind)
+    else {
         panic!("{name} is not one chunk: {:?}", entries.get(name.as_bytes()));
     };
     let copies = repository.load_index().unwrap().copies(chunk);

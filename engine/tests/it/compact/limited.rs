@@ -36,7 +36,9 @@ impl Limited {
 
     fn need(&self, length: usize, what: &str) -> StoreResult<()> {
         match self.limits.room {
-            Some(room) if self.used() + length as u64 > room => Err(StoreError::new("put", what, StoreErrorKind::NoSpace)),
+            Some(room) if self.used() + length as u64 > room => {
+                Err(StoreError::new("put", what, StoreErrorKind::NoSpace))
+            }
             _ => Ok(()),
         }
     }
@@ -100,7 +102,8 @@ struct LimitedUpload {
 impl Upload for LimitedUpload {
     fn append(&mut self, bytes: &[u8]) -> StoreResult<()> {
         self.store.need(bytes.len(), "")?;
-        let upload = self.upload.as_mut().ok_or_else(|| StoreError::io("append to", "", io::Error::other("finished")))?;
+        let upload =
+            self.upload.as_mut().ok_or_else(|| StoreError::io("append to", "", io::Error::other("finished")))?;
         upload.append(bytes)?;
         self.length += bytes.len() as u64;
         *self.store.uploading.lock().unwrap() += bytes.len() as u64;
@@ -108,7 +111,8 @@ impl Upload for LimitedUpload {
     }
 
     fn finish(mut self: Box<Self>, key: &Key) -> StoreResult<()> {
-        let upload = self.upload.take().ok_or_else(|| StoreError::io("finish", key.path(), io::Error::other("finished")))?;
+        let upload =
+            self.upload.take().ok_or_else(|| StoreError::io("finish", key.path(), io::Error::other("finished")))?;
         upload.finish(key)
     }
 }

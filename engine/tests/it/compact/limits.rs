@@ -6,8 +6,8 @@ use vault_engine::error::{Error, StoreErrorKind};
 
 use super::limited::{Limited, Limits, all_bytes};
 use super::{
-    AT_ONCE, ArchiveId, CompactOptions, Key, Kind, Store, World, assert_settled, bytes, condemn, names, noise, packs, sample,
-    try_compact,
+    AT_ONCE, ArchiveId, CompactOptions, Key, Kind, Store, World, assert_settled, bytes, condemn, names, noise, packs,
+    sample, try_compact,
 };
 
 /// Several packs that are partly dead, by different shares, and one that is dead.
@@ -114,10 +114,13 @@ fn is(kind: StoreErrorKind) -> impl Fn(Error) -> Result<(), Error> {
 fn where_nothing_may_be_deleted_it_says_so_and_copies_nothing_twice() {
     let with_archives_to_purge = partly_dead();
     let without = partly_dead();
-    let deleted: Vec<String> = names(&without.store, Kind::Archives).into_iter().filter(|name| name.ends_with(".del")).collect();
+    let deleted: Vec<String> =
+        names(&without.store, Kind::Archives).into_iter().filter(|name| name.ends_with(".del")).collect();
     for name in deleted {
         let id = ArchiveId::from_hex(name.trim_end_matches(".del")).unwrap();
-        [Key::archive(id), Key::ok_mark(id), Key::deleted_mark(id)].iter().for_each(|key| without.store.remove(key).unwrap());
+        [Key::archive(id), Key::ok_mark(id), Key::deleted_mark(id)]
+            .iter()
+            .for_each(|key| without.store.remove(key).unwrap());
     }
     for world in [with_archives_to_purge, without] {
         let append_only = Limited::new(&world.store, Limits { keeps_all: true, ..Limits::default() });

@@ -43,7 +43,14 @@ fn many_small_nights_do_not_end_in_many_files() {
     }
     assert!(copied <= stored * 4, "{copied} bytes were written by compactions for {stored} by archives");
     let newest = archives.iter().map(|archives| *archives.back().unwrap()).collect::<Vec<_>>();
-    world.kept.keys().copied().filter(|id| !newest.contains(id)).collect::<Vec<_>>().into_iter().for_each(|id| world.delete(id));
+    world
+        .kept
+        .keys()
+        .copied()
+        .filter(|id| !newest.contains(id))
+        .collect::<Vec<_>>()
+        .into_iter()
+        .for_each(|id| world.delete(id));
     world.compact(&AT_ONCE);
     world.assert_whole();
 }

@@ -105,9 +105,14 @@ fn with(kept: &Kept, made: impl IntoIterator<Item = ArchiveId>, world: &World) -
 fn a_compaction_inside_each_operation_of_a_create() {
     let world = scene();
     let source = world.source();
-    before_each_operation(&world, &compacts(), |repository| archive(repository, &source), |store, id, _, _| {
-        assert_whole_and_settles(store, &with(&world.kept, [id], &world), &world);
-    });
+    before_each_operation(
+        &world,
+        &compacts(),
+        |repository| archive(repository, &source),
+        |store, id, _, _| {
+            assert_whole_and_settles(store, &with(&world.kept, [id], &world), &world);
+        },
+    );
 }
 
 #[test]
@@ -115,10 +120,15 @@ fn all_other_archives_go_inside_each_operation_of_a_create() {
     let world = scene();
     let source = world.source();
     let act = deletes_all_and_compacts(&world);
-    before_each_operation(&world, &act, |repository| archive(repository, &source), |store, id, acted, _| {
-        let kept = if acted { Kept::new() } else { world.kept.clone() };
-        assert_whole_and_settles(store, &with(&kept, [id], &world), &world);
-    });
+    before_each_operation(
+        &world,
+        &act,
+        |repository| archive(repository, &source),
+        |store, id, acted, _| {
+            let kept = if acted { Kept::new() } else { world.kept.clone() };
+            assert_whole_and_settles(store, &with(&kept, [id], &world), &world);
+        },
+    );
 }
 
 #[test]
@@ -126,30 +136,45 @@ fn a_create_inside_each_operation_of_a_compaction() {
     let world = scene();
     let made = Arc::default();
     let act = archives_into(&world, &made);
-    before_each_operation(&world, &act, |repository| compact(repository, &THOROUGH, &Silent), |store, done, _, at| {
-        done.unwrap_or_else(|error| panic!("operation {at}: {error}"));
-        assert_whole_and_settles(store, &with(&world.kept, made.lock().unwrap().drain(..), &world), &world);
-    });
+    before_each_operation(
+        &world,
+        &act,
+        |repository| compact(repository, &THOROUGH, &Silent),
+        |store, done, _, at| {
+            done.unwrap_or_else(|error| panic!("operation {at}: {error}"));
+            assert_whole_and_settles(store, &with(&world.kept, made.lock().unwrap().drain(..), &world), &world);
+        },
+    );
 }
 
 #[test]
 fn a_compaction_inside_each_operation_of_a_compaction() {
     let world = scene();
-    before_each_operation(&world, &compacts(), |repository| compact(repository, &THOROUGH, &Silent), |store, done, _, at| {
-        done.unwrap_or_else(|error| panic!("operation {at}: {error}"));
-        assert_whole_and_settles(store, &world.kept, &world);
-    });
+    before_each_operation(
+        &world,
+        &compacts(),
+        |repository| compact(repository, &THOROUGH, &Silent),
+        |store, done, _, at| {
+            done.unwrap_or_else(|error| panic!("operation {at}: {error}"));
+            assert_whole_and_settles(store, &world.kept, &world);
+        },
+    );
 }
 
 #[test]
 fn all_archives_go_inside_each_operation_of_a_compaction() {
     let world = scene();
     let act = deletes_all_and_compacts(&world);
-    before_each_operation(&world, &act, |repository| compact(repository, &THOROUGH, &Silent), |store, done, acted, at| {
-        done.unwrap_or_else(|error| panic!("operation {at}: {error}"));
-        let kept = if acted { Kept::new() } else { world.kept.clone() };
-        assert_whole_and_settles(store, &kept, &world);
-    });
+    before_each_operation(
+        &world,
+        &act,
+        |repository| compact(repository, &THOROUGH, &Silent),
+        |store, done, acted, at| {
+            done.unwrap_or_else(|error| panic!("operation {at}: {error}"));
+            let kept = if acted { Kept::new() } else { world.kept.clone() };
+            assert_whole_and_settles(store, &kept, &world);
+        },
+    );
 }
 
 #[test]
@@ -161,10 +186,15 @@ fn a_create_and_a_compaction_inside_each_operation_of_a_compaction() {
         creates(store);
         compacts(store);
     });
-    before_each_operation(&world, &act, |repository| compact(repository, &THOROUGH, &Silent), |store, done, _, at| {
-        done.unwrap_or_else(|error| panic!("operation {at}: {error}"));
-        assert_whole_and_settles(store, &with(&world.kept, made.lock().unwrap().drain(..), &world), &world);
-    });
+    before_each_operation(
+        &world,
+        &act,
+        |repository| compact(repository, &THOROUGH, &Silent),
+        |store, done, _, at| {
+            done.unwrap_or_else(|error| panic!("operation {at}: {error}"));
+            assert_whole_and_settles(store, &with(&world.kept, made.lock().unwrap().drain(..), &world), &world);
+        },
+    );
 }
 
 /// A compaction has condemned everything and died, whenever that was: the next ones finish it, and lose nothing.
@@ -176,9 +206,14 @@ fn everything_is_condemned_inside_each_operation_of_a_create_and_finished_later(
         let condemned = packs(store).into_iter().collect();
         condemn(&sample::open(store.clone()), store, condemned, Vec::new());
     });
-    before_each_operation(&world, &act, |repository| archive(repository, &source), |store, id, _, _| {
-        assert_whole_and_settles(store, &with(&world.kept, [id], &world), &world);
-    });
+    before_each_operation(
+        &world,
+        &act,
+        |repository| archive(repository, &source),
+        |store, id, _, _| {
+            assert_whole_and_settles(store, &with(&world.kept, [id], &world), &world);
+        },
+    );
 }
 
 #[test]
@@ -209,9 +244,14 @@ fn a_check_inside_each_operation_of_a_compaction_has_nothing_to_say() {
     let world = scene();
     for read_data in [false, true] {
         let act: Act = Arc::new(move |store| assert_sound(&sample::open(store.clone()), read_data));
-        before_each_operation(&world, &act, |repository| compact(repository, &THOROUGH, &Silent), |_, done, _, _| {
-            done.unwrap();
-        });
+        before_each_operation(
+            &world,
+            &act,
+            |repository| compact(repository, &THOROUGH, &Silent),
+            |_, done, _, _| {
+                done.unwrap();
+            },
+        );
     }
 }
 
