@@ -96,9 +96,9 @@ fn run(scenarios: &[(&'static str, Rules)], promises: &'static [Promise]) -> Has
     for (name, rules) in scenarios {
         let scenario = super::machine::Scenario { promises, ..scenario(name, *rules) };
         let machine = Search::new(&scenario);
-        let t = std::time::Instant::now();
         let outcome = search(&machine, 70_000_000);
-        println!("{name} {rules:?}: {} states, {} steps deep {:?}", outcome.states, outcome.depth, t.elapsed());
+        let paged = if rules.paged { " paged" } else { "" };
+        println!("{name} {:?}{paged}: {} states, {} steps deep", rules.variant, outcome.states, outcome.depth);
         assert!(outcome.violation.is_none(), "{name}: {:#?}", outcome.violation);
         assert!(outcome.complete, "{name}: more than {} states", outcome.states);
         pairs.extend(machine.pairs.into_inner());
