@@ -164,7 +164,7 @@ impl Compaction {
         let packs = (process.drop, Step::DropPack);
         let records = (process.records, Step::DropRecord);
         let order = match () {
-            () if rules.has(OldSegmentsFirst) => [expire, remove, read, put, packs, records],
+            () if rules.has(OldSegmentsFirst) => [expire, read, remove, put, packs, records],
             () if rules.has(RecordBeforePacks) => [expire, read, put, remove, records, packs],
             // New packs are named before old ones go; if the index is cleaned in the same breath, that half comes first.
             () if rules.has(PacksBeforeReindex) && rules.variant == Variant::Mark => {
