@@ -153,8 +153,7 @@ fn each_rule_of_the_built_variant_is_missed_when_it_is_left_out() {
     // Those of both variants. (The mark decides nothing here; the shortcut is not taken; the index is read again by the rescue only.)
     let other = [OkOverwrites, NoFinalHead, ExpiryDecidesAlone, DeletedNoRoot, CheckGcThenIndex, OldSegmentsFirst];
     let common = RULES.iter().filter(|mutation| !mutation.changes.iter().any(|change| other.contains(change)));
-    let common: Vec<Mutation> =
-        common.map(|mutation| Mutation { variant: Variant::Author, ..*mutation }).collect();
+    let common: Vec<Mutation> = common.map(|mutation| Mutation { variant: Variant::Author, ..*mutation }).collect();
     assert_eq!(common.len(), 21);
     all_are_found(&common);
 }
