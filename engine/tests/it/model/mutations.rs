@@ -7,7 +7,8 @@ use super::rules::{Rules, Variant};
 use super::scenarios::scenario;
 use super::search::{Outcome, search};
 
-/// A changed rule, where it shows, what is broken, and after how many steps in the search that the rules were found with.
+/// A changed rule, where it shows, what is broken, and after how many steps in the search that the rules were found with, if
+/// they were. (There, fewer things were steps: traces are a little shorter than ours.)
 struct Mutation {
     changes: &'static [Change],
     variant: Variant,
@@ -130,8 +131,9 @@ fn missed(mutation: &Mutation) -> Option<String> {
     let Some(violation) = outcome.violation else {
         return Some(format!("{name}: nothing in {} states", outcome.states));
     };
-    let (steps, before) = (violation.trace.len(), mutation.steps);
-    println!("{name}: {}; {steps} steps ({before}), {} states", violation.what, outcome.states);
+    let before = if mutation.steps == 0 { String::new() } else { format!(" ({})", mutation.steps) };
+    let steps = violation.trace.len();
+    println!("{name}: {}; {steps} steps{before}, {} states", violation.what, outcome.states);
     None
 }
 
