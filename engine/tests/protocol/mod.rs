@@ -10,7 +10,7 @@ use Step::{
     DeleteLook, DropPack, DropRecord, ExpireForget, ExpireLook, ExpireManifest, ExpireRecord, GiveWay, Index,
     LookArchives, LookGc, LookIndex, LookPacks, Ok, Open, Pending, PruneDelete, PruneGc, PruneLook, PruneManifest,
     Purge, PurgeLook, ReadLook, ReadPack, ReindexPut, ReindexRead, ReindexRemove, Report, RescueGc, RescueIndex,
-    RescuePacks, RescueRead, RescueSegment, RescueUpload, Survey, TidyLook, TidyManifest, TidyMark, Upload,
+    RescuePacks, RescueRead, RescueSegment, RescueUpload, Supersede, Survey, TidyLook, TidyManifest, TidyMark, Upload,
 };
 use Verb::{Inspect, List, Put, Read, Remove};
 
@@ -97,8 +97,10 @@ pub(crate) enum Step {
     ConfirmGc,
     /// *confirm*: then the manifest is asked for.
     ConfirmManifest,
-    /// *confirm*: the manifest has gone: one's own `.ok` is removed. Or another attempt counts: `.del` is put beside those before it.
+    /// *confirm*: the manifest has gone: one's own `.ok` is removed.
     GiveWay,
+    /// *confirm*: this archive counts: `.del` is put beside those of earlier attempts that were named.
+    Supersede,
 
     // The compaction.
     /// *purge*: what a run reads at its beginning: above all, the archives and their marks.
@@ -220,20 +222,20 @@ impl Step {
             Abandon | Purge | ExpireManifest => &[(Remove, Manifest)],
             Ok => &[(Put, OkMark)],
             ConfirmManifest | TidyManifest | PruneManifest => &[(Inspect, Manifest)],
-            GiveWay => &[(Put, DeletedMark), (Remove, OkMark)],
+            GiveWay => &[(Remove, OkMark)],
             ExpireRecord | Condemn => &[(Put, Record)],
             ExpireForget | DropRecord => &[(Remove, Record)],
             ReindexRemove => &[(Remove, Segment)],
             DropPack => &[(Remove, Pack)],
             TidyMark => &[(Remove, OkMark), (Remove, DeletedMark)],
-            PruneDelete | Delete => &[(Put, DeletedMark)],
+            Supersede | PruneDelete | Delete => &[(Put, DeletedMark)],
         }
     }
 
     /// Whose step it is.
     pub(crate) fn role(self) -> Role {
         match self {
-            _ if self <= GiveWay => Role::Writer,
+            _ if self <= Supersede => Role::Writer,
             _ if self <= Report => Role::Compaction,
             _ if self <= PruneDelete => Role::Prune,
             _ if self <= Delete => Role::Delete,
@@ -279,7 +281,7 @@ fn followers(role: Role, previous: Option<Step>) -> Vec<&'static [Step]> {
         RescueSegment => vec![&[RescueRead, RescueUpload, Ok]],
         Ok => vec![&[ConfirmGc]],
         ConfirmGc => vec![&[ConfirmManifest]],
-        ConfirmManifest => vec![&[Open, GiveWay]],
+        ConfirmManifest => vec![&[Open, GiveWay, Supersede]],
         Abandon | GiveWay => vec![&[Open]],
 
         PurgeLook => vec![&[Purge, ExpireRecord, LookGc], ROUND],
@@ -314,7 +316,7 @@ fn followers(role: Role, previous: Option<Step>) -> Vec<&'static [Step]> {
         DeleteLook => vec![&[Delete]],
         ReadLook => vec![&[ReadPack]],
         ReadPack => vec![&[ReadLook]],
-        Report | PruneDelete | Delete => vec![],
+        Supersede | Report | PruneDelete | Delete => vec![],
     }
 }
 
@@ -350,7 +352,7 @@ impl Follower {
 
     /// Whether the process may end here and say that it succeeded.
     pub(crate) fn may_succeed(&self) -> bool {
-        let last = [ConfirmManifest, GiveWay];
+        let last = [ConfirmManifest, Supersede];
         self.role != Role::Writer || self.possible.iter().flatten().any(|step| last.contains(step))
     }
 }
@@ -374,6 +376,7 @@ pub(crate) const STEPS: &[Step] = &[
     ConfirmGc,
     ConfirmManifest,
     GiveWay,
+    Supersede,
     PurgeLook,
     Purge,
     ExpireRecord,

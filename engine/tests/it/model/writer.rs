@@ -210,11 +210,12 @@ impl Role for Writer {
                 Some(step) => vec![step],
                 // Named, and not to be deleted before another one counts.
                 None if process.asked == 3 => vec![Step::Open],
-                None => vec![Step::GiveWay],
+                None if process.asked == 1 => vec![Step::GiveWay],
+                None => vec![Step::Supersede],
             },
-            Step::GiveWay if process.archives != 0 => vec![Step::GiveWay],
+            Step::Supersede if process.archives != 0 => vec![Step::Supersede],
             Step::GiveWay if rules.variant == Variant::Mark => vec![Step::Pending],
-            Step::GiveWay | Step::Abandon => vec![Step::Open],
+            Step::GiveWay | Step::Supersede | Step::Abandon => vec![Step::Open],
             _ => Vec::new(),
         }
     }
@@ -326,18 +327,17 @@ impl Role for Writer {
                 }
             }
             Step::GiveWay => {
-                let (asked, archive) = (process.asked, process.archives & process.archives.wrapping_neg());
+                world.remove_ok(process.archives);
+                self.again(rules, process);
+            }
+            Step::Supersede => {
+                let archive = process.archives & process.archives.wrapping_neg();
                 process.archives &= !archive;
-                if asked == 1 {
-                    world.remove_ok(archive);
-                    self.again(rules, process);
-                } else {
-                    world.put_deleted(archive);
-                    match asked {
-                        0 if process.archives == 0 => process.end(),
-                        0 => {}
-                        _ => self.again(rules, process),
-                    }
+                world.put_deleted(archive);
+                match process.asked {
+                    0 if process.archives == 0 => process.end(),
+                    0 => {}
+                    _ => self.again(rules, process),
                 }
             }
             _ => unreachable!("{step:?} is no writer's"),
