@@ -1,6 +1,6 @@
 //! `vault-engine`: deduplicating, compressing, encrypted archives in a repository of immutable files.
 //!
-//! Layers, each importing only those above it in this list: `id error codec meta progress clock sync sys` ·
+//! Layers, each importing only those above it in this list: `id error codec meta progress clock sync sys simulation` ·
 //! `chunker compress crypto pattern` · `format store source` · `repository` · `ops`. See docs/ARCHITECTURE.md.
 
 pub mod chunker;
@@ -16,6 +16,9 @@ pub mod ops;
 pub mod pattern;
 pub mod progress;
 pub mod repository;
+#[cfg(debug_assertions)]
+#[doc(hidden)]
+pub mod simulation;
 pub mod source;
 pub mod store;
 mod sync;

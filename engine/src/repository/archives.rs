@@ -2,8 +2,6 @@
 
 use std::collections::HashSet;
 
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
-
 use crate::error::{Error, Result};
 use crate::format::file::Class;
 use crate::format::manifest::Manifest;
@@ -11,6 +9,7 @@ use crate::format::mark::Mark;
 use crate::id::ArchiveId;
 use crate::repository::{Repository, damaged, opened, read_optional};
 use crate::store::{Key, Kind};
+use crate::sync::on_all_cores;
 
 /// An archive that counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,8 +57,9 @@ impl Repository {
     /// Every archive that counts, oldest first. One whose manifest or mark cannot be read is told to `damaged`, and the others are given:
     /// what is lost of one archive must not keep the next night from being archived, nor another from being restored.
     pub fn archives(&self, damaged: &mut dyn FnMut(ArchiveId, &Error)) -> Result<Vec<Archive>> {
-        let ids: Vec<_> = self.list_archives()?.counting().collect();
-        let found: Vec<_> = ids.into_par_iter().map(|id| (id, self.counting_archive(id))).collect();
+        let mut ids: Vec<_> = self.list_archives()?.counting().collect();
+        ids.sort_unstable();
+        let found = on_all_cores(ids, |id| (id, self.counting_archive(id)));
         let mut archives = Vec::with_capacity(found.len());
         for (id, found) in found {
             match found {

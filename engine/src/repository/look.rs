@@ -43,7 +43,9 @@ impl Look {
     /// gc/ only.
     pub(crate) fn gc(core: &Core) -> Result<Self> {
         let mut look = Self::default();
-        for id in listed_ids(core, Kind::Gc)?.into_keys() {
+        let mut records: Vec<_> = listed_ids(core, Kind::Gc)?.into_keys().collect();
+        records.sort_unstable();
+        for id in records {
             let key = Key::file(Kind::Gc, FileId::from_bytes(id));
             let Some(payload) = core.read_sealed(&key, Class::Gc)? else { continue };
             let record = GcRecord::decode(&payload)

@@ -9,14 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
-
 use crate::codec::DecodeError;
 use crate::crypto::SecretKey;
 use crate::error::{Error, Result};
 use crate::format::segment::{IndexedPack, Segment};
 use crate::id::{FileId, ObjectId, PackId};
 use crate::repository::look::Look;
+use crate::sync::on_all_cores;
 
 mod merge;
 mod run;
@@ -115,7 +114,8 @@ impl Index {
     pub fn load(folder: Arc<CacheFolder>, cache_key: SecretKey, look: &Look, read: &ReadSegment<'_>) -> Result<Self> {
         let mut runs = take_over(&folder, &cache_key, &look.segments);
         let known: HashSet<FileId> = runs.iter().flat_map(|run| run.segments().iter().copied()).collect();
-        let missing: Vec<FileId> = look.segments.iter().filter(|id| !known.contains(id)).copied().collect();
+        let mut missing: Vec<FileId> = look.segments.iter().filter(|id| !known.contains(id)).copied().collect();
+        missing.sort_unstable();
         runs.extend(load_missing(&folder, &cache_key, &missing, read)?);
         if runs.len() > MOST_RUNS {
             if let Some(damaged) = runs.iter().position(|run| !run.is_whole()) {
@@ -324,7 +324,7 @@ fn take_over(folder: &CacheFolder, cache_key: &SecretKey, listed: &HashSet<FileI
         }
     }
     // The largest first: a smaller one that says nothing new is what a merge left over.
-    runs.sort_by_key(|run| std::cmp::Reverse(run.len()));
+    runs.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.path().cmp(other.path())));
     let mut covered = HashSet::new();
     runs.retain(|run| {
         let fresh = run.segments().iter().filter(|id| covered.insert(**id)).count() > 0;
@@ -345,8 +345,8 @@ fn load_missing(
     let mut runs = Vec::new();
     let mut content = RunContent::default();
     for group in missing.chunks(4) {
-        let segments: Vec<_> = group.to_vec().into_par_iter().map(|id| readable(id, read)).collect::<Result<_>>()?;
-        for (id, segment) in segments {
+        for read in on_all_cores(group.to_vec(), |id| readable(id, read)) {
+            let (id, segment) = read?;
             if let Some(segment) = segment {
                 collect(id, &segment, &mut content)?;
             }
