@@ -1,7 +1,7 @@
 //! The same steps with every tool, on the same data, in the same run; and whether what comes back is what went in.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::data::{self, DataSet, Volume};
 use crate::measure::{Cost, Neighbours, measure};
 use crate::report::{Line, Report, SetReport};
+use crate::say;
 use crate::tools::{Place, Step, Tool};
 
 /// What to compare.
@@ -58,11 +59,6 @@ pub fn compare(options: &CompareOptions) -> Result<Report> {
     }
     report.neighbours = neighbours.share();
     Ok(report)
-}
-
-fn say(text: &str) {
-    // Nobody to tell is no reason to stop.
-    writeln!(io::stderr().lock(), "{text}").ok();
 }
 
 /// One tool, once.

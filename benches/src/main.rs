@@ -2,14 +2,18 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
+use serde::Serialize;
+use tempfile::TempDir;
 use vault_benches::compare::{CompareOptions, compare};
 use vault_benches::data::DataSet;
 use vault_benches::pages::pages;
+use vault_benches::retention::{self, RetentionOptions};
+use vault_benches::tools::Tool;
 use vault_benches::{measure, tools};
 
 /// Measures vault and other archivers.
@@ -25,6 +29,8 @@ struct Cli {
 enum Verb {
     /// Run vault and every peer that is installed (borg, restic, rustic, bupstash) on the same data
     Compare(CompareArgs),
+    /// A year of nights in vault, borg and restic, then the same keep rules: what forgetting costs
+    Retention(RetentionArgs),
     /// What a night of a database adds, by page size, list split and compression: a table
     Pages {
         /// The folder as it was in the first night.
@@ -40,6 +46,9 @@ enum Verb {
     Measure {
         /// Where to write.
         result: PathBuf,
+        /// The only core that it may use.
+        #[arg(long, value_name = "CORE")]
+        core: Option<usize>,
         /// What to run.
         #[arg(last = true)]
         command: Vec<OsString>,
@@ -74,6 +83,43 @@ struct CompareArgs {
     smoke: bool,
 }
 
+#[derive(Debug, clap::Args)]
+struct RetentionArgs {
+    /// Where repositories with all nights are made; they stay, and a run that was interrupted goes on with them
+    #[arg(long, value_name = "DIR")]
+    repositories: PathBuf,
+    /// Where the volume is written; it stays [default: volume, beside the repositories]
+    #[arg(long, value_name = "DIR")]
+    volume: Option<PathBuf>,
+    /// How many nights
+    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=4000))]
+    nights: u32,
+    /// How many files; one in a hundred changes in a night
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    files: u64,
+    /// How often to measure; the median is shown
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    runs: u32,
+    /// Only make the repositories
+    #[arg(long)]
+    prepare: bool,
+    /// Where copies are put for the time being [default: beside the repositories]
+    #[arg(long, value_name = "DIR")]
+    scratch: Option<PathBuf>,
+    /// Write all numbers to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// The program vault [default: beside this program, else on the path]
+    #[arg(long, value_name = "PATH")]
+    vault: Option<PathBuf>,
+    /// Only these tools (vault, borg, restic); may be given several times
+    #[arg(long, value_name = "NAME")]
+    tool: Vec<String>,
+    /// Few files and nights, one run: does everything work?
+    #[arg(long)]
+    smoke: bool,
+}
+
 fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(code) => code,
@@ -86,12 +132,11 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<ExitCode> {
     match cli.verb {
-        Verb::Measure { result, command } => Ok(ExitCode::from(measure::measure_here(&result, &command)?)),
+        Verb::Measure { result, core, command } => Ok(ExitCode::from(measure::measure_here(&result, core, &command)?)),
+        Verb::Retention(arguments) => run_retention(arguments),
         Verb::Compare(arguments) => run_compare(arguments),
         Verb::Pages { first, second, scratch } => {
-            let scratch = tempfile::Builder::new()
-                .prefix("vault-bench-")
-                .tempdir_in(scratch.unwrap_or_else(std::env::temp_dir))?;
+            let scratch = scratch_in(&scratch.unwrap_or_else(std::env::temp_dir))?;
             let (first, second) = (first.canonicalize()?, second.canonicalize()?);
             io::stdout().lock().write_all(pages(&first, &second, &scratch.path().canonicalize()?)?.as_bytes())?;
             Ok(ExitCode::SUCCESS)
@@ -100,16 +145,9 @@ fn run(cli: Cli) -> Result<ExitCode> {
 }
 
 fn run_compare(arguments: CompareArgs) -> Result<ExitCode> {
-    let path: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
-    let vault = arguments.vault.map(|path| path.canonicalize().with_context(|| format!("no {}", path.display())));
-    let mut tools = tools::find(vault.transpose()?.as_deref(), &path);
-    let wanted = |name: &str| arguments.tool.is_empty() || arguments.tool.iter().any(|wanted| wanted == name);
-    tools.retain(|tool| wanted(tool.name) && !(arguments.smoke && tool.name == "borg zstd,1"));
-    ensure!(!tools.is_empty(), "none of these tools is installed");
-    ensure!(tools.iter().any(tools::Tool::is_vault) || !wanted("vault"), "no vault: build it, or name it by --vault");
-    let scratch = arguments.scratch.unwrap_or_else(std::env::temp_dir);
-    std::fs::create_dir_all(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
-    let scratch = tempfile::Builder::new().prefix("vault-bench-").tempdir_in(&scratch)?;
+    let mut tools = find_tools(arguments.vault, &arguments.tool)?;
+    tools.retain(|tool| !(arguments.smoke && tool.name == "borg zstd,1"));
+    let scratch = scratch_in(&arguments.scratch.unwrap_or_else(std::env::temp_dir))?;
     let smoke_sets = || vec![DataSet::Mixed, DataSet::Pages];
     let sets = match (arguments.data.is_empty(), arguments.smoke) {
         (false, _) => arguments.data,
@@ -119,10 +157,57 @@ fn run_compare(arguments: CompareArgs) -> Result<ExitCode> {
     let (size, runs) = if arguments.smoke { (2, 1) } else { (arguments.size, arguments.runs) };
     let path = scratch.path().canonicalize()?;
     let report = compare(&CompareOptions { sets, size: size << 20, runs, scratch: path, tools })?;
-    io::stdout().lock().write_all(report.tables().as_bytes())?;
-    if let Some(file) = arguments.json {
-        let text = serde_json::to_string_pretty(&report)?;
+    show(&report.tables(), &report, arguments.json)?;
+    Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// vault and its peers, those of them that the options name.
+fn find_tools(vault: Option<PathBuf>, names: &[String]) -> Result<Vec<Tool>> {
+    let path: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
+    let vault = vault.map(|path| path.canonicalize().with_context(|| format!("no {}", path.display())));
+    let mut tools = tools::find(vault.transpose()?.as_deref(), &path);
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    tools.retain(|tool| wanted(tool.name));
+    ensure!(!tools.is_empty(), "none of these tools is installed");
+    ensure!(tools.iter().any(Tool::is_vault) || !wanted("vault"), "no vault: build it, or name it by --vault");
+    Ok(tools)
+}
+
+/// A folder that goes with what is returned.
+fn scratch_in(folder: &Path) -> Result<TempDir> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(tempfile::Builder::new().prefix("vault-bench-").tempdir_in(folder)?)
+}
+
+fn show(tables: &str, report: &impl Serialize, json: Option<PathBuf>) -> Result<()> {
+    io::stdout().lock().write_all(tables.as_bytes())?;
+    if let Some(file) = json {
+        let text = serde_json::to_string_pretty(report)?;
         std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
     }
+    Ok(())
+}
+
+fn run_retention(arguments: RetentionArgs) -> Result<ExitCode> {
+    let mut tools = find_tools(arguments.vault, &arguments.tool)?;
+    tools.retain(|tool| retention::NAMES.contains(&tool.name));
+    let folder = arguments.repositories;
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let repositories = folder.canonicalize()?;
+    let scratch = scratch_in(&arguments.scratch.unwrap_or_else(|| repositories.clone()))?;
+    let (nights, files, runs) =
+        if arguments.smoke { (20, 300, 1) } else { (arguments.nights, arguments.files, arguments.runs) };
+    let volume = match arguments.volume {
+        Some(volume) => std::path::absolute(volume)?,
+        None => repositories.join("volume"),
+    };
+    let scratch_path = scratch.path().canonicalize()?;
+    let options = RetentionOptions { files, nights, volume, repositories, scratch: scratch_path, runs, tools };
+    retention::prepare(&options)?;
+    if arguments.prepare {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let report = retention::retention(&options)?;
+    show(&report.tables(), &report, arguments.json)?;
     Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

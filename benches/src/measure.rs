@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::time::TimeVal;
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use vault_engine::clock::Stopwatch;
 
@@ -23,6 +25,10 @@ pub struct Cost {
     pub cpu_seconds: f64,
     /// Most memory that one of its processes had.
     pub peak_bytes: u64,
+    /// Bytes that it asked the kernel for, from a disk or from memory; what it maps does not count.
+    pub read_bytes: u64,
+    /// Bytes that it gave to the kernel.
+    pub written_bytes: u64,
 }
 
 impl Cost {
@@ -33,6 +39,8 @@ impl Cost {
             wall_seconds: self.wall_seconds + next.wall_seconds,
             cpu_seconds: self.cpu_seconds + next.cpu_seconds,
             peak_bytes: self.peak_bytes.max(next.peak_bytes),
+            read_bytes: self.read_bytes + next.read_bytes,
+            written_bytes: self.written_bytes + next.written_bytes,
         }
     }
 }
@@ -46,20 +54,32 @@ pub struct Invocation {
     pub environment: Vec<(OsString, OsString)>,
     /// Where to run it.
     pub folder: PathBuf,
+    /// The only core that it may use.
+    pub core: Option<usize>,
+}
+
+/// Runs a command on a quiet disk.
+///
+/// # Errors
+/// As [`run`].
+pub fn measure(invocation: &Invocation, log: &Path) -> Result<Cost> {
+    // What the step before left to be written must not slow this one down.
+    rustix::fs::sync();
+    run(invocation, log)
 }
 
 /// Runs a command by way of the small process; its output goes to `log`.
 ///
 /// # Errors
 /// It could not be run, or its exit code is not 0.
-pub fn measure(invocation: &Invocation, log: &Path) -> Result<Cost> {
+pub fn run(invocation: &Invocation, log: &Path) -> Result<Cost> {
     let result = log.with_extension("cost");
     let output = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
-    // What the step before left to be written must not slow this one down.
-    rustix::fs::sync();
     let program = std::env::current_exe().context("cannot find this program")?;
+    let core = invocation.core.map(|core| format!("--core={core}"));
     let status = Command::new(program)
         .arg("measure")
+        .args(core)
         .arg(&result)
         .arg("--")
         .args(&invocation.command)
@@ -82,21 +102,42 @@ pub fn measure(invocation: &Invocation, log: &Path) -> Result<Cost> {
 }
 
 /// The small process: runs the command, writes its cost to `result`, and gives its exit code.
-pub fn measure_here(result: &Path, command: &[OsString]) -> Result<u8> {
+pub fn measure_here(result: &Path, core: Option<usize>, command: &[OsString]) -> Result<u8> {
     let (program, arguments) = command.split_first().context("no command")?;
+    if let Some(core) = core {
+        let mut cores = CpuSet::new();
+        cores
+            .set(core)
+            .and_then(|()| sched_setaffinity(Pid::from_raw(0), &cores))
+            .context("cannot pin it to a core")?;
+    }
+    let before = transferred();
     let watch = Stopwatch::start();
     let status =
         Command::new(program).args(arguments).status().with_context(|| format!("cannot run {}", program.display()))?;
     let wall_seconds = watch.elapsed().as_secs_f64();
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).context("cannot ask what it used")?;
-    fs::write(result, serde_json::to_string(&cost(wall_seconds, &usage))?)?;
+    let after = transferred();
+    let cost = Cost {
+        wall_seconds,
+        cpu_seconds: cpu_seconds(&usage),
+        // Linux gives KiB.
+        peak_bytes: u64::try_from(usage.max_rss()).unwrap_or(0) << 10,
+        read_bytes: after.0 - before.0,
+        written_bytes: after.1 - before.1,
+    };
+    fs::write(result, serde_json::to_string(&cost)?)?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX))
 }
 
-fn cost(wall_seconds: f64, usage: &Usage) -> Cost {
-    // Linux gives KiB.
-    let peak_bytes = u64::try_from(usage.max_rss()).unwrap_or(0) << 10;
-    Cost { wall_seconds, cpu_seconds: cpu_seconds(usage), peak_bytes }
+/// Bytes that this process and the children that it has waited for have read and written.
+fn transferred() -> (u64, u64) {
+    let text = fs::read_to_string("/proc/self/io").unwrap_or_default();
+    let field = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
+    };
+    (field("rchar:"), field("wchar:"))
 }
 
 fn cpu_seconds(usage: &Usage) -> f64 {

@@ -10,7 +10,7 @@ use crate::measure::Cost;
 use crate::tools::{Step, Tool};
 
 /// With more than this share of the processors used by others, wall times are theirs as much as ours.
-const QUIET: f64 = 0.05;
+pub(crate) const QUIET: f64 = 0.05;
 
 /// One step of one run of one tool.
 #[derive(Clone, Debug, Serialize)]
@@ -138,7 +138,8 @@ struct Medians {
     added: f64,
 }
 
-fn median(mut numbers: Vec<f64>) -> Option<f64> {
+/// The middle one, or between the two in the middle.
+pub(crate) fn median(mut numbers: Vec<f64>) -> Option<f64> {
     numbers.sort_by(f64::total_cmp);
     let upper = numbers.get(numbers.len() / 2)?;
     let lower = numbers.get((numbers.len() - 1) / 2)?;
@@ -146,7 +147,7 @@ fn median(mut numbers: Vec<f64>) -> Option<f64> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a table shows four digits")]
-fn mib(bytes: u64) -> f64 {
+pub(crate) fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
@@ -206,7 +207,7 @@ impl Report {
 }
 
 /// How many times as much; nothing where vault has next to nothing to compare with.
-fn ratio(number: f64, vault: Option<f64>) -> String {
+pub(crate) fn ratio(number: f64, vault: Option<f64>) -> String {
     match vault {
         Some(vault) if vault >= 0.005 => format!("{:.2}", number / vault),
         _ => String::new(),

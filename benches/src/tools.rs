@@ -133,15 +133,20 @@ impl Tool {
         let folder = if step == Step::Restore { &place.target } else { &place.home };
         let invocation = |words: Vec<OsString>| Invocation {
             command: std::iter::once(self.program.clone().into_os_string()).chain(words).collect(),
-            environment: self.environment(place),
+            environment: self.environment(&place.repository, &place.home),
             folder: folder.clone(),
+            core: None,
         };
         commands.into_iter().map(invocation).collect()
     }
 
-    fn environment(&self, place: &Place) -> Vec<(OsString, OsString)> {
-        let home = &place.home;
-        let repository = place.repository.as_path();
+    /// The program.
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// All of the environment that its commands get.
+    pub(crate) fn environment(&self, repository: &Path, home: &Path) -> Vec<(OsString, OsString)> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let mut all: Vec<(&str, OsString)> = vec![
             ("PATH", path),

@@ -11,6 +11,10 @@ use vault_engine::ops::create::FilesCache;
 
 use crate::exit;
 
+mod retention;
+
+pub(crate) use retention::{CompactArgs, DeleteArgs, OldestRule, ProtectArgs, PruneArgs, UndeleteArgs};
+
 const ENVIRONMENT: &str = "\
 Environment:
   VAULT_REPO             the repository, where neither -r nor REPO:: names one
@@ -84,6 +88,24 @@ pub(crate) enum Verb {
     /// Verify the repository
     #[command(after_help = "Example:\n  vault check -r /mnt/backup/vault\n  vault check --read-data --json")]
     Check(CheckArgs),
+    /// Delete archives that no keep rule needs
+    #[command(after_help = retention::PRUNE_HELP)]
+    Prune(Box<PruneArgs>),
+    /// Delete archives; they can be undeleted until `vault compact` frees their space
+    #[command(after_help = "Example:\n  vault delete db~1\n  vault delete -a 'test-*' -n")]
+    Delete(DeleteArgs),
+    /// Bring deleted archives back, as new ones with the same content and times
+    #[command(after_help = "Example:\n  vault list --deleted\n  vault undelete db")]
+    Undelete(UndeleteArgs),
+    /// Keep archives from being pruned or deleted
+    #[command(after_help = "Example:\n  vault protect db@2026-11-20")]
+    Protect(ProtectArgs),
+    /// Take that back
+    #[command(after_help = "Example:\n  vault unprotect db@2026-11-20")]
+    Unprotect(ProtectArgs),
+    /// Free the space of what no archive needs; may run beside anything else
+    #[command(after_help = "Example:\n  vault compact -n\n  vault compact --max-repack 10GiB --max-duration 2h")]
+    Compact(CompactArgs),
     /// Add, list, remove, change and carry keys
     #[command(
         after_help = "Example:\n  vault key list\n  vault key change-passphrase\n  vault key export vault.key.txt"
@@ -190,6 +212,9 @@ pub(crate) struct ListArgs {
     /// List the files of this archive; REPO:: alone names a repository
     #[arg(value_name = "ARCHIVE")]
     pub(crate) archive: Option<OsString>,
+    /// List the archives that are deleted and can be undeleted
+    #[arg(long)]
+    pub(crate) deleted: bool,
     /// JSON; for the files of an archive one line each
     #[arg(long)]
     pub(crate) json: bool,

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use vault_engine::id::ArchiveId;
 use vault_engine::meta::{Node, NodeKind};
-use vault_engine::ops::archives::{Archive, Statistics};
+use vault_engine::ops::archives::{Archive, Facts, Statistics};
 use vault_engine::ops::check::{CheckReport, Finding, Severity};
 use vault_engine::ops::create::Created;
 use vault_engine::ops::info::RepositoryInfo;
@@ -14,6 +14,10 @@ use vault_engine::ops::restore::Restored;
 use vault_engine::repository::Repository;
 
 use crate::{render, time};
+
+mod retention;
+
+pub(crate) use retention::{CompactJson, CompactionJson, DeleteJson, PruneJson, UndeleteJson};
 
 /// Which repository.
 #[derive(Debug, Serialize)]
@@ -39,6 +43,8 @@ pub(crate) struct ArchiveJson {
     paths_base64: Option<Vec<String>>,
     program: String,
     parent: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protected: Option<bool>,
     stats: StatsJson,
 }
 
@@ -248,8 +254,15 @@ impl ArchiveJson {
             paths_base64: (!is_text).then(|| manifest.paths.iter().map(|path| STANDARD.encode(path)).collect()),
             program: manifest.program.clone(),
             parent: manifest.parent.map(|parent| parent.to_hex()),
+            protected: None,
             stats: StatsJson::of(&manifest.statistics),
         }
+    }
+
+    /// The same with whether it is protected, which its events say.
+    pub(crate) fn protected(self, facts: &Facts) -> Self {
+        let id = ArchiveId::from_hex(&self.id);
+        Self { protected: id.map(|id| facts.is_protected(id)), ..self }
     }
 }
 

@@ -17,6 +17,7 @@ mod session;
 mod signals;
 mod stdin;
 mod time;
+mod units;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

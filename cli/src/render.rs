@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use vault_engine::meta::{Node, NodeKind};
-use vault_engine::ops::archives::Archive;
+use vault_engine::ops::archives::{Archive, Facts};
 
 use crate::time;
 
@@ -143,9 +143,16 @@ pub(crate) fn entry(bytes: &[u8], node: &Node) -> String {
     line
 }
 
-/// Archives as a table, oldest first.
-pub(crate) fn archives(archives: &[Archive]) -> Vec<String> {
-    let head = ["ID", "TIME", "HOST", "NAME", "FILES", "SIZE", "ADDED"].map(str::to_owned).to_vec();
+/// Which archive is meant: id, series and time.
+pub(crate) fn archive_name(archive: &Archive) -> String {
+    let manifest = &archive.manifest;
+    let (host, name, time) = (text(&manifest.host), text(&manifest.name), time::local(manifest.time));
+    format!("aid:{} {host}/{name} of {time}", archive.id)
+}
+
+/// Archives as a table, oldest first. The last column has no title, and a word for those that are protected.
+pub(crate) fn archives(archives: &[Archive], facts: &Facts) -> Vec<String> {
+    let head = ["ID", "TIME", "HOST", "NAME", "FILES", "SIZE", "ADDED", ""].map(str::to_owned).to_vec();
     let rows = archives.iter().map(|archive| {
         let manifest = &archive.manifest;
         vec![
@@ -156,6 +163,7 @@ pub(crate) fn archives(archives: &[Archive]) -> Vec<String> {
             manifest.statistics.files.to_string(),
             bytes(manifest.statistics.bytes),
             bytes(manifest.statistics.stored_bytes),
+            if facts.is_protected(archive.id) { "protected".to_owned() } else { String::new() },
         ]
     });
     table(std::iter::once(head).chain(rows).collect(), &[4, 5, 6])

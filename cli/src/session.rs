@@ -30,12 +30,12 @@ pub(crate) struct Caller<'a> {
     pub(crate) signals: &'a Signals,
 }
 
-/// Whether a command makes archives, and so needs this host's id.
+/// Whether a command says in the repository who it is, and so needs this host's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// It only reads, or changes keys.
+    /// It only reads, changes keys, or deletes archives.
     Read,
-    /// It makes an archive.
+    /// It stores objects or events.
     Write,
 }
 

@@ -126,6 +126,15 @@ fn fixed_zone(text: &str) -> Option<TimeZone> {
     Some(Offset::from_seconds(i32::try_from(offset_seconds).ok()?).ok()?.to_time_zone())
 }
 
+/// `--tz`: a name of the time zone database, or an offset.
+pub(crate) fn parse_zone(text: &str) -> Result<TimeZone> {
+    let offset = text.starts_with(['+', '-']).then(|| fixed_zone(text)).flatten();
+    let zone = offset.or_else(|| TimeZone::get(text).ok().filter(|_| !text.is_empty()));
+    zone.ok_or_else(|| {
+        usage(format!("{text:?} is no time zone that this machine knows: write Europe/Berlin, UTC or +02:00"))
+    })
+}
+
 /// Rounds a duration for people: `1.25s`.
 pub(crate) fn seconds(duration: std::time::Duration) -> f64 {
     let rounded = jiff::SignedDuration::try_from(duration)

@@ -54,6 +54,18 @@ pub enum Error {
         /// Full id.
         id: String,
     },
+    /// A compaction may not go on: an archive needs an object that is nowhere.
+    #[error(
+        "object {object} is in no pack{}; nothing was deleted. `vault check` names the files; an archive that cannot be \
+         repaired can be given up by `vault delete`",
+        needed_by(archives)
+    )]
+    Incomplete {
+        /// Full id.
+        object: String,
+        /// The archives that need it or others that are missing, as `aid:…`.
+        archives: Vec<String>,
+    },
     /// A selector names no archive, or several.
     #[error("{0}")]
     Archive(ArchiveProblem),
@@ -82,6 +94,10 @@ pub enum Error {
     /// The program is wrong: please report it.
     #[error("internal error: {0}")]
     Internal(String),
+}
+
+fn needed_by(archives: &[String]) -> String {
+    if archives.is_empty() { String::new() } else { format!(", and needed by {}", archives.join(", ")) }
 }
 
 /// Why no key could be had.

@@ -1,7 +1,7 @@
 //! `vault-engine`: deduplicating, compressing, encrypted archives in a repository of immutable files.
 //!
-//! Layers, each importing only those above it in this list: `id error codec meta progress clock sync sys simulation` ·
-//! `chunker compress crypto pattern` · `format store source` · `repository` · `ops`. See docs/ARCHITECTURE.md.
+//! Layers, each importing only those above it in this list: `id error codec meta progress clock process sync sys simulation` ·
+//! `chunker compress crypto pattern retention` · `format store source` · `repository` · `ops`. See docs/ARCHITECTURE.md.
 
 pub mod chunker;
 pub mod clock;
@@ -14,8 +14,10 @@ pub mod id;
 pub mod meta;
 pub mod ops;
 pub mod pattern;
+pub mod process;
 pub mod progress;
 pub mod repository;
+pub mod retention;
 #[cfg(debug_assertions)]
 #[doc(hidden)]
 pub mod simulation;

@@ -1,7 +1,7 @@
 //! `vault info`.
 
 use anyhow::Result;
-use vault_engine::ops::archives::{self, Archive};
+use vault_engine::ops::archives::{self, Archive, Facts};
 use vault_engine::ops::info;
 use vault_engine::repository::Repository;
 
@@ -9,6 +9,7 @@ use crate::args::InfoArgs;
 use crate::exit::Exit;
 use crate::json::{ArchiveJson, ContentJson, InfoJson, RepositoryJson, WarningJson};
 use crate::out::Out;
+use crate::progress::{Console, Show};
 use crate::session::Caller;
 use crate::{render, time};
 
@@ -16,12 +17,16 @@ use crate::{render, time};
 pub(super) fn run(caller: Caller<'_>, args: &InfoArgs) -> Result<Exit> {
     let selected = super::select(caller, args.archive.as_ref())?;
     let mut out = Out::new();
+    let console = Console::new(Show::QUIET, caller.signals);
     match &selected.archive {
-        Some(archive) => show_archive(&selected.repository, archive, args.json, &mut out)?,
+        Some(archive) => {
+            let facts = archives::facts(&selected.repository, &console)?;
+            show_archive(&selected.repository, archive, &facts, args.json, &mut out)?;
+        }
         None => show_repository(&selected.repository, args.json, &mut out)?,
     }
     out.finish()?;
-    Ok(Exit::with_warnings(selected.warnings))
+    Ok(Exit::with_warnings(selected.warnings + console.warnings()))
 }
 
 fn show_repository(repository: &Repository, json: bool, out: &mut Out) -> Result<()> {
@@ -55,13 +60,13 @@ fn show_repository(repository: &Repository, json: bool, out: &mut Out) -> Result
     )
 }
 
-fn show_archive(repository: &Repository, archive: &Archive, json: bool, out: &mut Out) -> Result<()> {
+fn show_archive(repository: &Repository, archive: &Archive, facts: &Facts, json: bool, out: &mut Out) -> Result<()> {
     let warnings = archives::warnings(repository, archive)?;
     if json {
         return out.json(&InfoJson {
             repository: RepositoryJson::of(repository),
             content: None,
-            archive: Some(ArchiveJson::of(archive)),
+            archive: Some(ArchiveJson::of(archive).protected(facts)),
             warnings: Some(warnings.iter().map(|(path, message)| WarningJson::of(path, message)).collect()),
         });
     }
@@ -80,6 +85,7 @@ fn show_archive(repository: &Repository, archive: &Archive, json: bool, out: &mu
             ("Comment", render::text(&manifest.comment)),
             ("Program", render::text(&manifest.program)),
             ("Parent", manifest.parent.map_or_else(|| "none".to_owned(), |parent| parent.to_hex())),
+            ("Protected", if facts.is_protected(archive.id) { "yes".to_owned() } else { String::new() }),
             ("Files", statistics.files.to_string()),
             ("Directories", statistics.directories.to_string()),
             ("Size", render::bytes(statistics.bytes)),

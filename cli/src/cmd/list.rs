@@ -6,8 +6,9 @@ use vault_engine::ops::archives::{self, Archive};
 use vault_engine::repository::Repository;
 
 use crate::args::ListArgs;
-use crate::exit::Exit;
+use crate::exit::{Exit, usage};
 use crate::json::{ArchiveJson, EntryJson, ListJson, RepositoryJson};
+use crate::location::split_address;
 use crate::out::Out;
 use crate::progress::{Console, Show};
 use crate::render;
@@ -15,28 +16,39 @@ use crate::session::Caller;
 
 /// Lists archives, or the files of one.
 pub(super) fn run(caller: Caller<'_>, args: &ListArgs) -> Result<Exit> {
+    if args.deleted && args.archive.as_ref().is_some_and(|text| !split_address(text).1.is_empty()) {
+        return Err(usage("--deleted lists archives; undelete one to see its files"));
+    }
     let selected = super::select(caller, args.archive.as_ref())?;
     let mut out = Out::new();
     let console = Console::new(Show::QUIET, caller.signals);
     match &selected.archive {
         Some(archive) => entries(&selected.repository, archive, args.json, &mut out)?,
-        None => archives(&selected.repository, &console, args.json, &mut out)?,
+        None => archives(&selected.repository, &console, args, &mut out)?,
     }
     out.finish()?;
     Ok(Exit::with_warnings(selected.warnings + console.warnings()))
 }
 
-fn archives(repository: &Repository, console: &Console<'_>, json: bool, out: &mut Out) -> Result<()> {
-    let archives = archives::list(repository, console)?;
-    if json {
-        let archives = archives.iter().map(ArchiveJson::of).collect();
+fn archives(repository: &Repository, console: &Console<'_>, args: &ListArgs, out: &mut Out) -> Result<()> {
+    let (archives, none) = if args.deleted {
+        (
+            archives::list_deleted(repository, console)?,
+            "vault: there are no deleted archives, or all of them are purged",
+        )
+    } else {
+        (archives::list(repository, console)?, "vault: there are no archives yet")
+    };
+    let facts = archives::facts(repository, console)?;
+    if args.json {
+        let archives = archives.iter().map(|archive| ArchiveJson::of(archive).protected(&facts)).collect();
         return out.json(&ListJson { repository: RepositoryJson::of(repository), archives });
     }
     if archives.is_empty() {
-        crate::say("vault: there are no archives yet");
+        crate::say(none);
         return Ok(());
     }
-    render::archives(&archives).into_iter().try_for_each(|line| out.line(line))
+    render::archives(&archives, &facts).into_iter().try_for_each(|line| out.line(line))
 }
 
 fn entries(repository: &Repository, archive: &Archive, json: bool, out: &mut Out) -> Result<()> {

@@ -1,19 +1,24 @@
 //! One file a verb: options in, one call of the engine, its answer shown.
 
 mod check;
+mod compact;
 mod create;
+mod delete;
 mod info;
 mod init;
 mod key;
 mod list;
+mod protect;
+mod prune;
 mod restore;
+mod undelete;
 mod version;
 
 use std::ffi::{OsStr, OsString};
 
 use anyhow::Result;
 use jiff::tz::TimeZone;
-use vault_engine::ops::archives::{self, Archive};
+use vault_engine::ops::archives::{self, Archive, Wanted};
 use vault_engine::repository::Repository;
 
 use crate::args::{Cli, Verb};
@@ -34,6 +39,12 @@ pub(crate) fn run(cli: Cli, signals: &Signals) -> Result<Exit> {
         Verb::Info(args) => info::run(caller, &args),
         Verb::Restore(args) => restore::run(caller, &args),
         Verb::Check(args) => check::run(caller, &args),
+        Verb::Prune(args) => prune::run(caller, &args),
+        Verb::Delete(args) => delete::run(caller, &args),
+        Verb::Undelete(args) => undelete::run(caller, &args),
+        Verb::Protect(args) => protect::run(caller, &args, true),
+        Verb::Unprotect(args) => protect::run(caller, &args, false),
+        Verb::Compact(args) => compact::run(caller, &args),
         Verb::Key(args) => key::run(caller, args.verb),
         Verb::Version => version::run(),
     }
@@ -62,4 +73,34 @@ fn select(caller: Caller<'_>, argument: Option<&OsString>) -> Result<Selected> {
     let console = Console::new(Show::QUIET, caller.signals);
     let archive = selector.map(|selector| archives::select(&repository, &selector, text, &console)).transpose()?;
     Ok(Selected { repository, archive, warnings: console.warnings() })
+}
+
+/// Several arguments, of which each may have `REPO::` before it: the repository, and what is behind.
+fn addresses<'a>(arguments: &'a [OsString], what: &str) -> Result<(Option<&'a OsStr>, Vec<&'a str>)> {
+    let mut repository = None;
+    let mut texts = Vec::with_capacity(arguments.len());
+    for argument in arguments {
+        let (prefix, text) = split_address(argument);
+        let prefix = prefix.filter(|prefix| !prefix.is_empty());
+        if let (Some(one), Some(other)) = (repository, prefix)
+            && one != other
+        {
+            return Err(usage("one repository at a time: the arguments name two before their ::"));
+        }
+        repository = repository.or(prefix);
+        if argument.is_empty() {
+            return Err(usage(format!("{what} is empty")));
+        }
+        texts.push(text.to_str().ok_or_else(|| usage(format!("{what} is not UTF-8")))?);
+    }
+    Ok((repository, texts))
+}
+
+/// Several archives. Read before anything is opened: a wrong one should not cost a passphrase.
+fn wanted(arguments: &[OsString]) -> Result<(Option<&OsStr>, Vec<Wanted>)> {
+    let (repository, texts) = addresses(arguments, "ARCHIVE")?;
+    let zone = TimeZone::system();
+    let wanted =
+        texts.into_iter().map(|text| Ok(Wanted { selector: selector::parse(text, &zone)?, text: text.to_owned() }));
+    Ok((repository, wanted.collect::<Result<_>>()?))
 }

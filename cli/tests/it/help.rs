@@ -4,7 +4,7 @@ use std::io::pipe;
 
 use crate::sandbox::{Sandbox, run};
 
-const VERBS: [&[&str]; 14] = [
+const VERBS: [&[&str]; 20] = [
     &["init"],
     &["create"],
     &["backup"],
@@ -12,6 +12,12 @@ const VERBS: [&[&str]; 14] = [
     &["info"],
     &["restore"],
     &["check"],
+    &["prune"],
+    &["delete"],
+    &["undelete"],
+    &["protect"],
+    &["unprotect"],
+    &["compact"],
     &["key"],
     &["key", "add"],
     &["key", "list"],

@@ -58,7 +58,8 @@ fn compare(title: &str, found: &[Value]) {
 
 #[test]
 fn the_page_can_be_read() {
-    for title in ["list", "list ARCHIVE", "info", "info ARCHIVE", "create", "restore", "check", "key list"] {
+    let titles = ["list", "list ARCHIVE", "info", "info ARCHIVE", "create", "restore", "check", "key list"];
+    for title in titles.into_iter().chain(["prune", "delete", "undelete", "compact"]) {
         let schema = schema(&format!("vault {title}"));
         assert!(schema.keys.len() > 5);
         let stray: Vec<_> = schema.optional.difference(&schema.keys).collect();
@@ -79,6 +80,12 @@ fn every_output_has_the_keys_of_the_page() {
     compare("vault restore", &[json(&["restore", "a", "--target", "out"])]);
     compare("vault check", &[json(&["check", "--read-data"])]);
     compare("vault key list", &[json(&["key", "list"])]);
+
+    json(&["create", "a", "source"]);
+    compare("vault prune", &[json(&["prune", "--keep-last", "1", "--compact"]), json(&["prune", "-d", "1", "-n"])]);
+    compare("vault delete", &[json(&["delete", "a"])]);
+    compare("vault undelete", &[json(&["undelete", "a"])]);
+    compare("vault compact", &[json(&["compact"]), json(&["compact", "-n"])]);
 
     let lines = sandbox.vault(["list", "repo::a", "--json"]).succeeds().stdout;
     let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

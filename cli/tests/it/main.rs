@@ -1,6 +1,8 @@
 //! Black-box tests of the binary `vault`: what a user types, what comes back, and the exit code.
 
 #[cfg(test)]
+mod deletion;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod help;
@@ -17,6 +19,10 @@ mod regressions;
 #[cfg(test)]
 mod repository;
 #[cfg(test)]
+mod retention;
+#[cfg(test)]
 mod sandbox;
 #[cfg(test)]
 mod selectors;
+#[cfg(test)]
+mod stress;

@@ -340,6 +340,34 @@ pub fn open_block(ring: &KeyRing, cipher: &FileCipher, purpose: Purpose, sealed:
     Ok(block)
 }
 
+/// Opens a block as [`open_block`] does, and gives it once more as it can be sealed into another pack: compressed as it is.
+///
+/// # Errors
+/// Those of [`open_block`].
+pub fn open_block_to_move(
+    ring: &KeyRing,
+    cipher: &FileCipher,
+    purpose: Purpose,
+    sealed: &mut [u8],
+) -> Opened<(OpenBlock, Compressed)> {
+    let open = open_block(ring, cipher, purpose, sealed)?;
+    let head = &open.head;
+    // Opened in place: the plaintext of the body stands where it was sealed.
+    let at = HEAD_LEN + NONCE_LEN;
+    let plain = sealed.get(at..at + (head.body_length as usize).saturating_sub(SEAL_OVERHEAD)).unwrap_or_default();
+    let mut body = vec![0; NONCE_LEN];
+    body.extend_from_slice(plain);
+    let compressed = Compressed {
+        body,
+        codec: head.codec,
+        level: head.level,
+        stored_length: head.stored_length as usize,
+        plain_length: head.plain_length as usize,
+        count: head.count as usize,
+    };
+    Ok((open, compressed))
+}
+
 /// Opens a trailer and gives its payload.
 pub fn open_trailer(cipher: &FileCipher, sealed: &mut [u8]) -> Opened<Vec<u8>> {
     let (head, _, plain) = open_payload(cipher, sealed)?;

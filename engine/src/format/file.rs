@@ -177,6 +177,13 @@ impl FileCipher {
     }
 }
 
+/// The session that put a sealed file, as its clear header says without any key; `None` if this is no such header.
+pub fn session_in(header: &[u8; HEADER_LEN]) -> Option<SessionId> {
+    let class = Class::from_number(*header.get(20)?)?;
+    let (key_field, _) = decode_header(class, header).ok()?;
+    key_field.first_chunk().copied()
+}
+
 fn file_keys(ring: &KeyRing, class: Class, key_field: &[u8; 32]) -> RecordKeys {
     let class_key = ring.subkey(class.subkey());
     RecordKeys::derive("vault 1 file", &[class_key.expose(), ring.domain().as_bytes(), key_field])

@@ -9,6 +9,7 @@ pub mod mark;
 pub mod node;
 pub mod pack;
 pub mod records;
+pub mod references;
 pub mod segment;
 pub mod slot;
 pub mod split;

@@ -3,6 +3,7 @@
 use crate::codec::{Decoded, Put, Take};
 use crate::id::{ArchiveId, FileId, PackId};
 use crate::meta::Timestamp;
+use crate::process::ProcessId;
 
 /// Skips a region of tagged fields; version 0 defines none.
 ///
@@ -71,8 +72,8 @@ pub enum Verb {
     Repair,
 }
 
-/// A writer that is alive. It saves others work and decides nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A writer that is alive, or was cut off and may be repeated. It saves others work and decides nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRecord {
     /// The machine.
     pub host_id: [u8; 16],
@@ -80,6 +81,12 @@ pub struct SessionRecord {
     pub verb: Verb,
     /// Since when, by its own clock.
     pub start: Timestamp,
+    /// When this file was put: a renewal is newer.
+    pub time: Timestamp,
+    /// `HOST/NAME` of the archive that it makes; empty if it makes none.
+    pub series: String,
+    /// The process, for others on its machine.
+    pub process: ProcessId,
 }
 
 impl SessionRecord {
@@ -94,6 +101,11 @@ impl SessionRecord {
             Verb::Repair => 4,
         });
         out.put_time(self.start);
+        out.put_time(self.time);
+        out.put_str(self.series.as_bytes());
+        out.put(&self.process.boot);
+        out.put_u32(self.process.pid);
+        out.put_u64(self.process.started);
         out.put_u32(0);
         out
     }
@@ -110,9 +122,17 @@ impl SessionRecord {
             _ => return Err(take.error("verb", "unknown")),
         };
         let start = take.time("start")?;
+        let time = take.time("time")?;
+        let series = take.str("series")?.to_vec();
+        let series = String::from_utf8(series).map_err(|_| take.error("series", "not UTF-8"))?;
+        let process = ProcessId {
+            boot: take.array("boot")?,
+            pid: take.u32("process number")?,
+            started: take.u64("start of the process")?,
+        };
         skip_fields(&mut take)?;
         take.end("session")?;
-        Ok(Self { host_id, verb, start })
+        Ok(Self { host_id, verb, start, time, series, process })
     }
 }
 

@@ -1,17 +1,20 @@
 //! Listing archives and their entries, and finding the one that a selector means.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::crypto::Purpose;
 use crate::error::{ArchiveProblem, Error, Result};
-use crate::format::manifest::decode_warnings;
+use crate::format::manifest::{Manifest, decode_warnings};
+use crate::id::{ArchiveId, ObjectId};
 use crate::meta::{Node, Timestamp};
 use crate::ops::walk::{complete_xattrs, each_entry};
 use crate::progress::Monitor;
 use crate::repository::{Reader, Repository};
 
 pub use crate::format::manifest::Statistics;
-pub use crate::repository::Archive;
+pub use crate::pattern::Glob;
+pub use crate::repository::{Archive, Facts};
 
 /// Which archive is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,11 +43,51 @@ pub enum Selector {
     Id(String),
 }
 
+/// A selector, and how the user wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// What it means.
+    pub selector: Selector,
+    /// As written.
+    pub text: String,
+}
+
 /// Every archive that counts, oldest first. One that cannot be read is a warning.
 pub fn list(repository: &Repository, monitor: &dyn Monitor) -> Result<Vec<Archive>> {
-    repository.archives(&mut |id, error| {
-        monitor.warning(b"", &format!("archive aid:{id} cannot be read and is left out: {error}; run `vault check`"));
-    })
+    repository.archives(&mut |id, error| warn_of_damaged(monitor, id, error))
+}
+
+/// Every archive that is deleted and can be brought back, oldest first; not those that were brought back already.
+pub fn list_deleted(repository: &Repository, monitor: &dyn Monitor) -> Result<Vec<Archive>> {
+    let deleted = repository.deleted_archives(&mut |id, error| warn_of_damaged(monitor, id, error))?;
+    let counting = repository.archives(&mut |_, _| {})?;
+    let revived: HashSet<_> =
+        counting.iter().filter_map(|new| Some((new.manifest.parent?, what_and_when(&new.manifest)))).collect();
+    Ok(deleted.into_iter().filter(|old| !revived.contains(&(old.id, what_and_when(&old.manifest)))).collect())
+}
+
+/// What an archive has in common with the one that `undelete` makes of it: what it holds, and when. A night on which nothing changed
+/// holds the same as its parent, but its run had other times.
+fn what_and_when(manifest: &Manifest) -> (ObjectId, [Timestamp; 3]) {
+    (manifest.root_tree(), [manifest.time, manifest.start, manifest.end])
+}
+
+pub(crate) fn warn_of_damaged(monitor: &dyn Monitor, id: ArchiveId, error: &dyn std::fmt::Display) {
+    monitor.warning(b"", &format!("archive aid:{id} cannot be read and is left out: {error}; run `vault check`"));
+}
+
+/// What the events say of archives, for showing it. An event that cannot be read is a warning.
+pub fn facts(repository: &Repository, monitor: &dyn Monitor) -> Result<Facts> {
+    let facts = repository.facts()?;
+    for error in facts.unreadable() {
+        monitor.warning(b"", &format!("{error}; it may protect an archive, so prune and delete refuse to work"));
+    }
+    Ok(facts)
+}
+
+/// Whether a glob means this archive: with a `/` by host label and name, else by its name alone.
+pub fn is_meant(glob: &Glob, manifest: &Manifest) -> bool {
+    if glob.as_str().contains('/') { glob.matches(&manifest.series()) } else { glob.matches(&manifest.name) }
 }
 
 /// The archive that a selector means; `text` is how the user wrote it.
@@ -55,7 +98,19 @@ pub fn select(repository: &Repository, selector: &Selector, text: &str, monitor:
     choose(&list(repository, monitor)?, selector, text).map_err(Error::Archive)
 }
 
-fn choose(archives: &[Archive], selector: &Selector, text: &str) -> Result<Archive, ArchiveProblem> {
+/// The archives that several selectors mean, each once: all are found before anything is done to the first.
+pub(crate) fn choose_all(archives: &[Archive], wanted: &[Wanted]) -> Result<Vec<Archive>, ArchiveProblem> {
+    let mut chosen: Vec<Archive> = Vec::new();
+    for one in wanted {
+        let archive = choose(archives, &one.selector, &one.text)?;
+        if chosen.iter().all(|other| other.id != archive.id) {
+            chosen.push(archive);
+        }
+    }
+    Ok(chosen)
+}
+
+pub(crate) fn choose(archives: &[Archive], selector: &Selector, text: &str) -> Result<Archive, ArchiveProblem> {
     let none = |hint: String| ArchiveProblem::NotFound { selector: text.to_owned(), hint };
     match selector {
         Selector::Latest => {
@@ -113,7 +168,7 @@ fn one_series<'a>(
 }
 
 /// What there is instead.
-fn similar(archives: &[Archive], name: &str) -> String {
+pub(crate) fn similar(archives: &[Archive], name: &str) -> String {
     let mut names: Vec<String> = archives.iter().map(|archive| archive.manifest.series()).collect();
     names.sort_unstable();
     names.dedup();
@@ -138,6 +193,7 @@ pub fn entries(
         complete_xattrs(&reader, &mut node, xattrs)?;
         each(path, &node)
     })
+    .map_err(|error| repository.lost_or_deleted(archive.id, error))
 }
 
 /// The warnings that an archive was made with: path and message.
@@ -147,7 +203,7 @@ pub fn warnings(repository: &Repository, archive: &Archive) -> Result<Vec<(Vec<u
         return Ok(Vec::new());
     }
     let reader = Reader::new(repository, Arc::new(repository.load_index()?));
-    let bytes = reader.object(Purpose::Meta, &id)?;
+    let bytes = reader.object(Purpose::Meta, &id).map_err(|error| repository.lost_or_deleted(archive.id, error))?;
     decode_warnings(&bytes)
         .map_err(|error| Error::Damaged { file: format!("warning list {}", id.to_hex()), problem: error.to_string() })
 }

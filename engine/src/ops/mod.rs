@@ -2,10 +2,18 @@
 
 pub mod archives;
 pub mod check;
+pub mod compact;
 pub mod create;
+pub mod delete;
 pub mod info;
 pub mod key;
+pub mod protect;
+pub mod prune;
 pub mod restore;
+pub mod undelete;
 
 mod content;
 mod walk;
+
+#[cfg(test)]
+mod live_tests;

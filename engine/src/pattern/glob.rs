@@ -2,7 +2,36 @@
 
 use std::fmt::Write;
 
-use super::Style;
+use regex::Regex;
+
+use super::{PatternError, Style, last_line};
+
+/// Which names are meant: the shell's wildcards against a whole name, as borg's `-a` reads them (`sh:`).
+#[derive(Clone, Debug)]
+pub struct Glob {
+    text: String,
+    expression: Regex,
+}
+
+impl Glob {
+    /// From what the user wrote.
+    pub fn new(text: &str) -> Result<Self, PatternError> {
+        let error = |problem| PatternError { pattern: text.to_owned(), line: None, problem };
+        let translated = translate(Style::Shell, text).map_err(error)?;
+        let expression = Regex::new(&format!(r"(?s)\A(?:{translated})\z")).map_err(|bad| error(last_line(&bad)))?;
+        Ok(Self { text: text.to_owned(), expression })
+    }
+
+    /// As written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether a whole name is meant.
+    pub fn matches(&self, name: &str) -> bool {
+        self.expression.is_match(name)
+    }
+}
 
 /// Whether a pattern is more than a plain path.
 pub(super) fn has_wildcards(style: Style, pattern: &[u8]) -> bool {

@@ -16,6 +16,8 @@ use std::sync::OnceLock;
 
 use regex::{Regex, RegexSet, RegexSetBuilder};
 
+pub use glob::Glob;
+
 /// How a pattern is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Style {

@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use crate::error::{Error, Result};
+use crate::error::{ArchiveProblem, Error, Result, StoreErrorKind};
 use crate::format::file::Class;
 use crate::format::manifest::Manifest;
 use crate::format::mark::Mark;
 use crate::id::ArchiveId;
-use crate::repository::{Repository, damaged, opened, read_optional};
+use crate::repository::{Look, Repository, damaged, opened, read_optional};
 use crate::store::{Key, Kind};
 use crate::sync::on_all_cores;
 
@@ -36,6 +36,11 @@ impl ArchiveListing {
     pub fn counting(&self) -> impl Iterator<Item = ArchiveId> {
         self.manifests.iter().filter(|id| self.ok.contains(id) && !self.deleted.contains(id)).copied()
     }
+
+    /// Archives that counted once, and that no compaction has purged yet.
+    pub fn deleted(&self) -> impl Iterator<Item = ArchiveId> {
+        self.manifests.iter().filter(|id| self.ok.contains(id) && self.deleted.contains(id)).copied()
+    }
 }
 
 impl Repository {
@@ -57,9 +62,17 @@ impl Repository {
     /// Every archive that counts, oldest first. One whose manifest or mark cannot be read is told to `damaged`, and the others are given:
     /// what is lost of one archive must not keep the next night from being archived, nor another from being restored.
     pub fn archives(&self, damaged: &mut dyn FnMut(ArchiveId, &Error)) -> Result<Vec<Archive>> {
-        let mut ids: Vec<_> = self.list_archives()?.counting().collect();
+        self.read_archives(self.list_archives()?.counting().collect(), damaged)
+    }
+
+    /// The same for archives that are deleted and still there.
+    pub fn deleted_archives(&self, damaged: &mut dyn FnMut(ArchiveId, &Error)) -> Result<Vec<Archive>> {
+        self.read_archives(self.list_archives()?.deleted().collect(), damaged)
+    }
+
+    fn read_archives(&self, mut ids: Vec<ArchiveId>, damaged: &mut dyn FnMut(ArchiveId, &Error)) -> Result<Vec<Archive>> {
         ids.sort_unstable();
-        let found = on_all_cores(ids, |id| (id, self.counting_archive(id)));
+        let found = on_all_cores(ids, |id| (id, self.complete_archive(id)));
         let mut archives = Vec::with_capacity(found.len());
         for (id, found) in found {
             match found {
@@ -72,7 +85,7 @@ impl Repository {
         Ok(archives)
     }
 
-    fn counting_archive(&self, id: ArchiveId) -> Result<Option<Archive>> {
+    fn complete_archive(&self, id: ArchiveId) -> Result<Option<Archive>> {
         let key = Key::ok_mark(id);
         let Some(mark) = read_optional(self.core.store.as_ref(), &key)? else { return Ok(None) };
         opened(&key, Mark::Ok.verify(id, &mark))?;
@@ -88,5 +101,49 @@ impl Repository {
             return Err(damaged(&key, "it was made for another repository"));
         }
         Ok(Some(Archive { id, manifest }))
+    }
+
+    /// Deletes archives: every mark is durable when it returns. Nothing is freed; a compaction does that.
+    pub fn mark_deleted(&self, archives: &[ArchiveId]) -> Result<()> {
+        self.check_writable()?;
+        let marks: Vec<_> = archives.iter().map(|id| (Key::deleted_mark(*id), Mark::Deleted.encode(*id))).collect();
+        self.core.with_reserve(|| Ok(self.core.store.put_many(&marks)?))
+    }
+
+    /// Which of the archives `asked` may go although nobody deletes them, and which of all archives somebody may be about to drop:
+    /// those whose manifest is gone, and those that a gc record names. gc/ is read first, then each manifest is asked for, which is
+    /// the order of rule 8, for its reason.
+    pub fn unconfirmed(&self, asked: impl IntoIterator<Item = ArchiveId>) -> Result<HashSet<ArchiveId>> {
+        let mut found = Look::gc(&self.core)?.expiring;
+        for id in asked {
+            if !found.contains(&id) && !self.has_manifest(id)? {
+                found.insert(id);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether an archive can still be read or deleted: its manifest is there.
+    pub fn has_manifest(&self, id: ArchiveId) -> Result<bool> {
+        Ok(self.core.store.size(&Key::archive(id))?.is_some())
+    }
+
+    /// Whether an archive has a `.del` mark, or is gone altogether.
+    pub fn is_deleted(&self, id: ArchiveId) -> Result<bool> {
+        Ok(self.core.store.size(&Key::deleted_mark(id))?.is_some() || !self.has_manifest(id)?)
+    }
+
+    /// What to say when something that an archive needs was not found, not even by a second look: if its manifest has gone too,
+    /// nothing is lost, the archive was deleted while it was read.
+    pub fn lost_or_deleted(&self, id: ArchiveId, error: Error) -> Error {
+        let missing = match &error {
+            Error::ObjectMissing { .. } => true,
+            Error::Store(problem) => problem.kind == StoreErrorKind::NotFound,
+            _ => false,
+        };
+        match self.has_manifest(id) {
+            Ok(false) if missing => Error::Archive(ArchiveProblem::Deleted(format!("aid:{}", id.to_hex()))),
+            _ => error,
+        }
     }
 }

@@ -49,24 +49,24 @@ impl Repository {
     /// # Errors
     /// The store failed: the archive does not count, whatever is left of it is expired by a compaction.
     pub fn commit(&self, manifest: &Manifest, references: &References, each_object: &EachObject<'_>) -> Result<Commit> {
-        let id = self.put_manifest(manifest)?;
-        let Some(packs) = self.confirm_packs(manifest, references, each_object)? else {
+        let id = self.pending(manifest)?;
+        let Some(packs) = self.check(manifest, references, each_object)? else {
             // It has no mark, so nobody relies on it; left behind, it would be a root whose objects nobody has.
             self.core.store.remove(&Key::archive(id))?;
             return Ok(Commit::Again);
         };
-        self.core.store.put(&Key::ok_mark(id), &Mark::Ok.encode(id))?;
-        if self.stands(id)? { Ok(Commit::Done { id, packs }) } else { Ok(Commit::Again) }
+        self.ok(id)?;
+        if self.confirm(id)? { Ok(Commit::Done { id, packs }) } else { Ok(Commit::Again) }
     }
 
     /// Rule 3: pending from here on, a root of every compaction that looks later.
-    fn put_manifest(&self, manifest: &Manifest) -> Result<ArchiveId> {
+    fn pending(&self, manifest: &Manifest) -> Result<ArchiveId> {
         let (name, _) = self.core.put_sealed(Kind::Archives, Class::Root, &manifest.encode())?;
         Ok(ArchiveId::from_bytes(*name.as_bytes()))
     }
 
     /// Rule 4: gc/, then packs/. `None` if something has no copy left.
-    fn confirm_packs(
+    fn check(
         &self,
         manifest: &Manifest,
         references: &References,
@@ -82,7 +82,7 @@ impl Repository {
     /// Rule 6: what has no good copy is sealed again under a new name, from a condemned pack as long as one stands.
     fn rescue(&self, manifest: &Manifest, each_object: &EachObject<'_>) -> Result<Option<Vec<(PackId, u64)>>> {
         let index = Arc::new(self.load_index()?);
-        let mut packer = Packer::new(self, Arc::clone(&index), Compression::default(), Verb::Create);
+        let mut packer = Packer::new(self, Arc::clone(&index), Compression::default(), Verb::Create, "");
         let reader = Reader::new(self, Arc::clone(&index));
         let kept = index.pack_set();
         let result = each_object(&reader, manifest, &mut |purpose, object| {
@@ -103,8 +103,13 @@ impl Repository {
         Ok(Some(packs))
     }
 
+    /// Rule 7: what is listed from here on can be restored.
+    fn ok(&self, id: ArchiveId) -> Result<()> {
+        Ok(self.core.store.put(&Key::ok_mark(id), &Mark::Ok.encode(id))?)
+    }
+
     /// Rule 8: after the mark, gc/ and then the manifest itself. If a compaction names it or has dropped it, this archive does not count.
-    fn stands(&self, id: ArchiveId) -> Result<bool> {
+    fn confirm(&self, id: ArchiveId) -> Result<bool> {
         let expiring = Look::gc(&self.core)?.expiring.contains(&id);
         let gone = self.core.store.size(&Key::archive(id))?.is_none();
         if gone {

@@ -1,6 +1,6 @@
 //! A look: what the listings say, in the order that docs/gc.md proves: gc/, then archives/, then index/, then packs/.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use crate::error::{Error, Result};
 use crate::format::file::Class;
@@ -16,42 +16,54 @@ pub struct Look {
     pub condemned: HashSet<PackId>,
     /// Pending archives named in some gc record.
     pub expiring: HashSet<ArchiveId>,
-    /// Index segments.
-    pub segments: HashSet<FileId>,
+    /// The gc records that were read.
+    pub records: BTreeMap<FileId, GcRecord>,
+    /// Index segments and their sizes.
+    pub segments: BTreeMap<FileId, u64>,
     /// Packs and their sizes.
-    pub packs: HashMap<PackId, u64>,
+    pub packs: BTreeMap<PackId, u64>,
 }
 
 impl Look {
     /// Everything that a writer or reader needs to load an index.
     pub(crate) fn index(core: &Core) -> Result<Self> {
         let mut look = Self::gc(core)?;
-        look.segments = listed_ids(core, Kind::Index)?.into_keys().map(FileId::from_bytes).collect();
-        look.packs =
-            listed_ids(core, Kind::Packs)?.into_iter().map(|(id, size)| (PackId::from_bytes(id), size)).collect();
+        look.list_index_and_packs(core)?;
         Ok(look)
+    }
+
+    /// The second half of a look: `index/`, and only then `packs/`.
+    pub(crate) fn list_index_and_packs(&mut self, core: &Core) -> Result<()> {
+        self.segments =
+            listed_ids(core, Kind::Index)?.into_iter().map(|(id, size)| (FileId::from_bytes(id), size)).collect();
+        self.list_packs(core)
+    }
+
+    fn list_packs(&mut self, core: &Core) -> Result<()> {
+        self.packs =
+            listed_ids(core, Kind::Packs)?.into_iter().map(|(id, size)| (PackId::from_bytes(id), size)).collect();
+        Ok(())
     }
 
     /// Rule 4: gc/ first, then packs/. Whoever sees a pack here and in no gc record knows that it was not condemned when gc/ was listed.
     pub(crate) fn packs(core: &Core) -> Result<Self> {
         let mut look = Self::gc(core)?;
-        look.packs =
-            listed_ids(core, Kind::Packs)?.into_iter().map(|(id, size)| (PackId::from_bytes(id), size)).collect();
+        look.list_packs(core)?;
         Ok(look)
     }
 
     /// gc/ only.
     pub(crate) fn gc(core: &Core) -> Result<Self> {
         let mut look = Self::default();
-        let mut records: Vec<_> = listed_ids(core, Kind::Gc)?.into_keys().collect();
-        records.sort_unstable();
-        for id in records {
-            let key = Key::file(Kind::Gc, FileId::from_bytes(id));
+        for id in listed_ids(core, Kind::Gc)?.into_keys() {
+            let id = FileId::from_bytes(id);
+            let key = Key::file(Kind::Gc, id);
             let Some(payload) = core.read_sealed(&key, Class::Gc)? else { continue };
             let record = GcRecord::decode(&payload)
                 .map_err(|error| Error::Damaged { file: key.to_string(), problem: error.to_string() })?;
-            look.condemned.extend(record.packs);
-            look.expiring.extend(record.pending);
+            look.condemned.extend(&record.packs);
+            look.expiring.extend(&record.pending);
+            look.records.insert(id, record);
         }
         Ok(look)
     }
@@ -63,7 +75,7 @@ impl Look {
 }
 
 /// The names in a folder that are 64 hexadecimal digits, with sizes; anything else there is not data.
-fn listed_ids(core: &Core, kind: Kind) -> Result<HashMap<[u8; 32], u64>> {
+fn listed_ids(core: &Core, kind: Kind) -> Result<BTreeMap<[u8; 32], u64>> {
     let listed = core.store.list(kind)?;
     Ok(listed.into_iter().filter_map(|file| Some((crate::id::unhex(&file.name)?, file.size))).collect())
 }

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::chunker::Gear;
 use crate::crypto::{KeyRing, Subkey};
@@ -14,9 +14,12 @@ use crate::format::segment::{Segment, segment_groups};
 use crate::format::{FILE_LIMIT, FormatError, Opened};
 use crate::id::{FileId, RepositoryId};
 use crate::store::{Key, Kind, Store};
+use crate::sync::lock;
 
 mod archives;
 mod commit;
+mod events;
+pub(crate) mod gc;
 mod index;
 mod look;
 mod open;
@@ -24,11 +27,13 @@ mod open_pack;
 mod packer;
 mod reader;
 pub(crate) mod rebuild;
+mod reserve;
 mod session;
 
 pub use archives::{Archive, ArchiveListing};
 pub use commit::{Commit, References};
-pub use index::{CacheFolder, Index, Location, PackNumber, PackSet};
+pub use events::Facts;
+pub use index::{CacheFolder, Index, IndexPack, Location, PackNumber, PackSet, PackState, Scanned, ScannedCopy};
 pub use look::Look;
 pub use open::{InitOptions, OpenOptions, Probe, Secret, SlotInfo, SlotKind};
 pub use packer::{BlockBuilder, Packer, Stored};
@@ -153,6 +158,25 @@ impl Repository {
             adopted.push(name);
         }
         Ok((index, adopted))
+    }
+
+    /// Loads the index that a look lists, for whoever deletes: a segment that cannot be read is an error.
+    pub(crate) fn load_whole_index_of(&self, look: &Look) -> Result<Index> {
+        let folder = Arc::new(CacheFolder::open(self.cache_dir.as_ref().map(|dir| dir.join("index")).as_deref())?);
+        let core = Arc::clone(&self.core);
+        let damaged = Arc::new(Mutex::new(None));
+        let noted = Arc::clone(&damaged);
+        let index = Index::load(folder, self.core.ring.subkey(Subkey::SealIndex), look, &move |id| {
+            core.read_segment(id).map_err(|error| {
+                let problem = error.to_string();
+                lock(&noted).get_or_insert(error);
+                Error::Internal(problem)
+            })
+        });
+        match lock(&damaged).take() {
+            Some(error) => Err(error),
+            None => index,
+        }
     }
 
     /// Loads the index that a look lists.

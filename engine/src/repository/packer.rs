@@ -21,7 +21,7 @@ use crate::format::records::Verb;
 use crate::format::segment::{IndexedPack, Segment, segment_groups};
 use crate::id::{FileId, ObjectId, PackId};
 use crate::repository::open_pack::OpenPack;
-use crate::repository::session::Session;
+use crate::repository::session::{Announcement, Session};
 use crate::repository::{Core, Index, PackNumber, Repository};
 use crate::store::Kind;
 use crate::sync::lock;
@@ -93,8 +93,10 @@ struct Pending {
 }
 
 impl Packer {
-    /// A writer of new objects into `repository`, against what `index` names as good.
-    pub fn new(repository: &Repository, index: Arc<Index>, compression: Compression, verb: Verb) -> Self {
+    /// A writer of new objects into `repository`, against what `index` names as good. `series` is that of the archive
+    /// that will refer to them, empty if there is none.
+    pub fn new(repository: &Repository, index: Arc<Index>, compression: Compression, verb: Verb, series: &str) -> Self {
+        let announcement = Announcement { verb, series: series.to_owned() };
         let shared = Arc::new(Shared {
             core: Arc::clone(repository.core()),
             index,
@@ -105,7 +107,7 @@ impl Packer {
         });
         let (sender, receiver) = bounded(2);
         let worker = Arc::clone(&shared);
-        let thread = std::thread::spawn(move || finish_packs(&worker, &receiver, verb));
+        let thread = std::thread::spawn(move || finish_packs(&worker, &receiver, &announcement));
         Self {
             shared,
             compression,
@@ -194,20 +196,35 @@ impl Packer {
         full.map_or(Ok(()), |mut full| self.flush_block(&mut full))
     }
 
-    /// Compresses, seals and appends a block.
+    /// Compresses a block and stores it.
     fn store(&self, purpose: Purpose, entries: &[Entry], plain: &[u8]) -> Result<()> {
-        self.shared.check()?;
-        debug_assert!(entries.len() <= BLOCK_OBJECTS, "a block of too many objects");
         let compression = match purpose {
             Purpose::Data => self.compression,
             // Always worth it, whatever the data are.
             Purpose::Meta => Compression::default(),
         };
-        let compressed = compress_block(&BlockContent { entries, plain }, compression)?;
+        self.put_block(purpose, &BlockContent { entries, plain }, compression)
+    }
+
+    /// Compresses a block of claimed objects as it is told to, and stores it.
+    pub(crate) fn put_block(&self, purpose: Purpose, content: &BlockContent<'_>, compression: Compression) -> Result<()> {
+        self.put_compressed(purpose, compress_block(content, compression)?, content.entries, content.plain.len())
+    }
+
+    /// Seals and appends a block, of which at least some objects were claimed.
+    pub(crate) fn put_compressed(
+        &self,
+        purpose: Purpose,
+        compressed: Compressed,
+        entries: &[Entry],
+        plain_length: usize,
+    ) -> Result<()> {
+        self.shared.check()?;
+        debug_assert!(entries.len() <= BLOCK_OBJECTS, "a block of too many objects");
         let codec = compressed.codec();
         let (pack, ordinal) = self.reserve(purpose, &compressed, entries.len())?;
         let sealed = compressed.seal(pack.cipher(), ordinal, BlockKind::Objects);
-        let appended = sealed.and_then(|sealed| pack.append(&sealed, codec, entries, plain.len()));
+        let appended = sealed.and_then(|sealed| pack.append(&sealed, codec, entries, plain_length));
         self.let_go(pack)?;
         appended
     }
@@ -295,23 +312,34 @@ impl Packer {
             }
         }
         self.coin.store(0, Ordering::Relaxed);
-        if let Some((sender, thread)) = self.done.take() {
-            drop(sender);
-            thread.join().map_err(|_| Error::Internal("the thread that finishes packs panicked".to_owned()))?;
+        if !self.join() {
+            return Err(Error::Internal("the thread that finishes packs panicked".to_owned()));
         }
         self.shared.check()?;
         self.shared.put_segments()?;
         Ok(lock(&self.shared.pending).segments.clone())
+    }
+
+    /// What was put is referred to, or given up: nobody needs to be patient with it any more. Without this, the file of a
+    /// session that makes an archive stays, so that what was put is still there when the run is repeated.
+    pub fn end(mut self) {
+        self.join();
+        if let Some(session) = lock(&self.shared.pending).session.take() {
+            session.end();
+        }
+    }
+
+    fn join(&mut self) -> bool {
+        let Some((sender, thread)) = self.done.take() else { return true };
+        drop(sender);
+        thread.join().is_ok()
     }
 }
 
 impl Drop for Packer {
     fn drop(&mut self) {
         // A run that ends early leaves packs that no segment names; the next one adopts them.
-        if let Some((sender, thread)) = self.done.take() {
-            drop(sender);
-            let _ = thread.join();
-        }
+        self.join();
     }
 }
 
@@ -322,11 +350,11 @@ fn entry(id: ObjectId, bytes: &[u8]) -> Result<Entry> {
 }
 
 /// The thread that makes packs durable: one, because a disk syncs no faster for being asked twice.
-fn finish_packs(shared: &Shared, packs: &Receiver<OpenPack>, verb: Verb) {
+fn finish_packs(shared: &Shared, packs: &Receiver<OpenPack>, announcement: &Announcement) {
     for pack in packs {
         // After a failure the packs that still come are dropped, so that no worker waits for ever.
         if shared.check().is_ok()
-            && let Err(error) = shared.finish_pack(pack, verb)
+            && let Err(error) = shared.finish_pack(pack, announcement)
         {
             *lock(&shared.failed) = Some(error);
         }
@@ -338,11 +366,11 @@ impl Shared {
         lock(&self.failed).as_ref().map_or(Ok(()), |error| Err(again(error)))
     }
 
-    fn finish_pack(&self, pack: OpenPack, verb: Verb) -> Result<()> {
+    fn finish_pack(&self, pack: OpenPack, announcement: &Announcement) -> Result<()> {
         {
             let mut pending = lock(&self.pending);
             if pending.session.is_none() {
-                pending.session = Some(Session::begin(&self.core, verb)?);
+                pending.session = Some(Session::begin(&self.core, announcement.clone())?);
             }
         }
         let pack = pack.finish(&self.core)?;

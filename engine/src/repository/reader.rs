@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use crate::crypto::Purpose;
 use crate::error::{Error, Result, StoreErrorKind};
 use crate::format::PACK_LIMIT;
-use crate::format::block::{HEAD_LEN, OpenBlock, open_block};
+use crate::format::block::{Compressed, HEAD_LEN, OpenBlock, open_block, open_block_to_move};
 use crate::format::file::{Class, FileCipher, HEADER_LEN};
 use crate::id::{ObjectId, PackId};
 use crate::repository::{Index, Location, Repository, damaged, opened};
@@ -158,6 +158,17 @@ impl<'r> Reader<'r> {
 
     /// Reads and opens the block at a location.
     pub fn block(&self, purpose: Purpose, location: &Location) -> Result<OpenBlock> {
+        let (cipher, mut sealed) = self.sealed_block(purpose, location)?;
+        opened(&Key::pack(location.pack), open_block(self.repository.ring(), &cipher, purpose, &mut sealed))
+    }
+
+    /// The same, and as it can be sealed into another pack.
+    pub(crate) fn block_to_move(&self, purpose: Purpose, location: &Location) -> Result<(OpenBlock, Compressed)> {
+        let (cipher, mut sealed) = self.sealed_block(purpose, location)?;
+        opened(&Key::pack(location.pack), open_block_to_move(self.repository.ring(), &cipher, purpose, &mut sealed))
+    }
+
+    fn sealed_block(&self, purpose: Purpose, location: &Location) -> Result<(Arc<FileCipher>, Vec<u8>)> {
         let key = Key::pack(location.pack);
         let length = HEAD_LEN + location.body_length as usize;
         if u64::from(location.offset) + length as u64 > PACK_LIMIT {
@@ -166,7 +177,7 @@ impl<'r> Reader<'r> {
         let cipher = self.cipher(purpose, location.pack)?;
         let mut sealed = vec![0; length];
         self.repository.store().read_at(&key, u64::from(location.offset), &mut sealed)?;
-        opened(&key, open_block(self.repository.ring(), &cipher, purpose, &mut sealed))
+        Ok((cipher, sealed))
     }
 
     fn cipher(&self, purpose: Purpose, pack: PackId) -> Result<Arc<FileCipher>> {

@@ -7,22 +7,36 @@ use crate::clock;
 use crate::error::Result;
 use crate::format::file::{Class, seal_file};
 use crate::format::records::{SessionRecord, Verb};
+use crate::process::ProcessId;
 use crate::repository::Core;
 use crate::store::Key;
 
-/// A session file that is renewed now and then and removed at the end.
+/// What a writer says of itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Announcement {
+    /// What it does.
+    pub(crate) verb: Verb,
+    /// `HOST/NAME` of the archive that it makes, or empty.
+    pub(crate) series: String,
+}
+
+/// A session file that is renewed now and then and removed at the end. If the end is never reached, that of a run which
+/// makes an archive stays: the next run of its series takes up what this one has put.
 #[derive(Debug)]
 pub(crate) struct Session {
     core: Arc<Core>,
     record: SessionRecord,
     number: u64,
+    ended: bool,
 }
 
 impl Session {
     /// Announces a writer.
-    pub(crate) fn begin(core: &Arc<Core>, verb: Verb) -> Result<Self> {
-        let record = SessionRecord { host_id: core.host_id, verb, start: clock::now() };
-        let session = Self { core: Arc::clone(core), record, number: next_number(core) };
+    pub(crate) fn begin(core: &Arc<Core>, announcement: Announcement) -> Result<Self> {
+        let Announcement { verb, series } = announcement;
+        let (start, process) = (clock::now(), ProcessId::own());
+        let record = SessionRecord { host_id: core.host_id, verb, start, time: start, series, process };
+        let session = Self { core: Arc::clone(core), record, number: next_number(core), ended: false };
         session.put()?;
         Ok(session)
     }
@@ -30,9 +44,15 @@ impl Session {
     /// A new file; then the older one goes.
     pub(crate) fn renew(&mut self) -> Result<()> {
         let older = std::mem::replace(&mut self.number, next_number(&self.core));
+        self.record.time = clock::now();
         self.put()?;
         self.core.store.remove(&Key::session(&self.core.session, older))?;
         Ok(())
+    }
+
+    /// Nobody needs to be patient with what this session put any more.
+    pub(crate) fn end(mut self) {
+        self.ended = true;
     }
 
     fn put(&self) -> Result<()> {
@@ -48,7 +68,9 @@ fn next_number(core: &Core) -> u64 {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // Whoever finds it later sees a session that is no longer renewed: it costs nothing but a line in a listing.
-        let _ = self.core.store.remove(&Key::session(&self.core.session, self.number));
+        if self.ended || self.record.series.is_empty() {
+            // Whoever finds it later sees a session that is no longer renewed: it costs nothing but a line in a listing.
+            let _ = self.core.store.remove(&Key::session(&self.core.session, self.number));
+        }
     }
 }

@@ -25,6 +25,8 @@ pub fn verify(store: &dyn Store) -> Result<(), String> {
     check_interleaved_uploads(store)?;
     check_threads(store)?;
     check_removal(store)?;
+    check_many(store)?;
+    check_reserve(store)?;
     check_empty(store)
 }
 
@@ -235,6 +237,44 @@ fn check_removal(store: &dyn Store) -> Verdict {
         ok("remove", &key, store.remove(&key))?;
     }
     Ok(())
+}
+
+/// Many at once are what they are one by one: some that exist, some of them twice, some gone, in every folder.
+fn check_many(store: &dyn Store) -> Verdict {
+    let first = Key::config();
+    ok("put nothing", &first, store.put_many(&[]))?;
+    ok("remove nothing", &first, store.remove_many(&[]))?;
+    check_empty(store)?;
+    let keys: Vec<_> = (20..40).flat_map(samples).collect();
+    let keys: Vec<_> = keys.into_iter().filter(|key| *key != first).collect();
+    let files: Vec<_> =
+        keys.iter().cloned().zip((0..2_000).step_by(7).cycle().map(|length| pattern(length, 14))).collect();
+    for (key, _) in files.iter().step_by(3) {
+        ok("put", key, store.put(key, b"to be replaced"))?;
+    }
+    ok("put many", &first, store.put_many(&files))?;
+    ok("put many again", &first, store.put_many(&files))?;
+    files.iter().try_for_each(|(key, bytes)| expect_file(store, key, bytes))?;
+    let (some, others) = files.split_at(files.len() / 2);
+    let going: Vec<_> = some.iter().map(|(key, _)| key.clone()).collect();
+    ok("remove many", &first, store.remove_many(&going))?;
+    for (key, _) in some {
+        expect(ok("size", key, store.size(key))?.is_none(), "remove many", key, "it is still there")?;
+    }
+    others.iter().try_for_each(|(key, bytes)| expect_file(store, key, bytes))?;
+    let twice: Vec<_> = keys.iter().chain(&keys).cloned().collect();
+    ok("remove many, some gone and all named twice", &first, store.remove_many(&twice))
+}
+
+/// What is kept for deleting is in no listing, and can be given back once.
+fn check_reserve(store: &dyn Store) -> Verdict {
+    let config = Key::config();
+    ok("ask for the room", &config, store.free_bytes())?;
+    ok("spend the reserve", &config, store.spend_reserve())?;
+    expect(!ok("spend it again", &config, store.spend_reserve())?, "spend the reserve", &config, "twice")?;
+    ok("keep a reserve", &config, store.keep_reserve())?;
+    ok("keep a reserve that is there", &config, store.keep_reserve())?;
+    check_empty(store)
 }
 
 /// One key of every shape, of which all but `config` differ for each seed.

@@ -235,6 +235,20 @@ impl Store for FaultyStore {
     fn remove(&self, key: &Key) -> StoreResult<()> {
         self.run(Verb::Remove, key.path(), || self.inner.remove(key))
     }
+
+    // `put_many` and `remove_many` are the trait's: one operation a key, so that a fault strikes between any two.
+
+    fn free_bytes(&self) -> StoreResult<Option<u64>> {
+        self.inner.free_bytes()
+    }
+
+    fn spend_reserve(&self) -> StoreResult<bool> {
+        self.inner.spend_reserve()
+    }
+
+    fn keep_reserve(&self) -> StoreResult<()> {
+        self.inner.keep_reserve()
+    }
 }
 
 #[derive(Debug)]

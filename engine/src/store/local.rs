@@ -13,6 +13,8 @@ use crate::store::local::root::Root;
 use crate::store::local::upload::Session;
 use crate::store::{Key, Kind, Listed, Store, StoreResult, Upload};
 
+mod many;
+mod reserve;
 mod root;
 mod upload;
 
@@ -40,6 +42,7 @@ impl LocalStore {
             .map_err(|error| StoreError::io("sync the folders above", store.describe(), error))?;
         store.refuse_strangers()?;
         store.probe()?;
+        store.keep_reserve()?;
         Ok(store)
     }
 
@@ -75,7 +78,9 @@ impl LocalStore {
     /// An archive among somebody's holiday pictures helps nobody. A fresh disk's own folder is no stranger.
     fn refuse_strangers(&self) -> StoreResult<()> {
         let names = self.root.names("").map_err(|error| StoreError::io("list", self.describe(), error))?;
-        let known = |name: &str| name == "tmp" || name == "lost+found" || Kind::ALL.iter().any(|k| k.folder() == name);
+        let known = |name: &str| {
+            matches!(name, "tmp" | "lost+found" | reserve::NAME) || Kind::ALL.iter().any(|kind| kind.folder() == name)
+        };
         match names.into_iter().find(|(name, _)| !known(name)) {
             None => Ok(()),
             Some((name, _)) => {
@@ -226,10 +231,31 @@ impl Store for LocalStore {
     fn remove(&self, key: &Key) -> StoreResult<()> {
         let (folder, path) = place(key)?;
         self.root.unlink(&path).map_err(|error| StoreError::io("remove", &path, error))?;
-        // Even if it was gone: whoever removed it may have been killed before this.
-        match self.root.sync_folder(&folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            synced => synced.map_err(|error| StoreError::io("sync the folder of", &path, error)),
+        many::sync_removals(&self.root, &folder, &path)
+    }
+
+    fn put_many(&self, files: &[(Key, Vec<u8>)]) -> StoreResult<()> {
+        many::put(&self.root, &self.session()?, files)
+    }
+
+    fn remove_many(&self, keys: &[Key]) -> StoreResult<()> {
+        many::remove(&self.root, keys)
+    }
+
+    fn free_bytes(&self) -> StoreResult<Option<u64>> {
+        let free =
+            self.root.free_bytes().map_err(|error| StoreError::io("ask for the room in", self.describe(), error));
+        free.map(Some)
+    }
+
+    fn spend_reserve(&self) -> StoreResult<bool> {
+        reserve::spend(&self.root)
+    }
+
+    fn keep_reserve(&self) -> StoreResult<()> {
+        match reserve::keep(&self.root, || self.session()) {
+            Err(error) if error.kind == StoreErrorKind::NoSpace => Ok(()),
+            kept => kept,
         }
     }
 }

@@ -187,6 +187,31 @@ pub trait Store: Debug + Send + Sync {
 
     /// Removes a file; durable on `Ok`. A file that is gone is no error.
     fn remove(&self, key: &Key) -> StoreResult<()>;
+
+    /// Puts small files, each whole or not at all, in no order; all are durable on `Ok`. After an error some may be there.
+    fn put_many(&self, files: &[(Key, Vec<u8>)]) -> StoreResult<()> {
+        files.iter().try_for_each(|(key, bytes)| self.put(key, bytes))
+    }
+
+    /// Removes files, in no order; durable on `Ok`. What is gone is no error. After an error some may be gone.
+    fn remove_many(&self, keys: &[Key]) -> StoreResult<()> {
+        keys.iter().try_for_each(|key| self.remove(key))
+    }
+
+    /// How many bytes an ordinary user can still write; `None` where nobody can say.
+    fn free_bytes(&self) -> StoreResult<Option<u64>> {
+        Ok(None)
+    }
+
+    /// Gives back the room that was kept for deleting on a disk that is full; whether there was some.
+    fn spend_reserve(&self) -> StoreResult<bool> {
+        Ok(false)
+    }
+
+    /// Keeps room for deleting, if none is kept and there is some. A disk too full for that is no error.
+    fn keep_reserve(&self) -> StoreResult<()> {
+        Ok(())
+    }
 }
 
 /// A file being written; dropped before `finish` it leaves nothing that counts.

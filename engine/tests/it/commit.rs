@@ -20,6 +20,8 @@ mod lost;
 mod order;
 mod races;
 
+pub(crate) use hook::Hooked;
+
 /// A small source: nested directories, small files, one of several chunks, two alike.
 struct Source {
     _folder: TempDir,

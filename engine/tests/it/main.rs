@@ -9,11 +9,14 @@
 
 mod changes;
 mod commit;
+mod compact;
 mod damage;
+mod deletion;
 mod fidelity;
 mod format;
 mod golden;
 mod power;
+mod retention;
 mod sample;
 mod store;
 mod support;

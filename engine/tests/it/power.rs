@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 
@@ -48,8 +50,11 @@ fn key_of(n: u64, bytes: &[u8]) -> Key {
 }
 
 impl Acknowledged {
-    /// One more file, and one less if there are too many.
+    /// One more file, and one less if there are too many; now and then many at once.
     fn step(&mut self, store: &LocalStore) -> StoreResult<()> {
+        if self.next % 9 == 8 {
+            return self.step_many(store);
+        }
         let n = self.next;
         self.next += 1;
         let bytes = bytes_of(n);
@@ -67,6 +72,21 @@ impl Acknowledged {
             store.remove(&key)?;
             self.removed.insert(key);
         }
+        Ok(())
+    }
+
+    fn step_many(&mut self, store: &LocalStore) -> StoreResult<()> {
+        const MANY: u64 = 12;
+        let files: Vec<_> = (self.next..self.next + MANY).map(|n| (key_of(n, &bytes_of(n)), bytes_of(n))).collect();
+        self.next += MANY;
+        store.put_many(&files)?;
+        self.present.extend(files);
+        let many = self.present.len().saturating_sub(FILES);
+        let going: Vec<_> = self.present.keys().take(many).cloned().collect();
+        // Which of them a power cut takes before this returns is not known.
+        going.iter().for_each(|key| drop(self.present.remove(key)));
+        store.remove_many(&going)?;
+        self.removed.extend(going);
         Ok(())
     }
 
@@ -185,4 +205,47 @@ fn a_full_disk_says_so_and_recovers() {
 
     store.put(&pack(n), &bytes[..4 << 20]).expect("there is room again, also that of what failed");
     assert_eq!(store.read(&pack(1), 8 << 20).unwrap(), bytes);
+}
+
+/// When not a block is left for the mark of a deletion, the reserve makes room for it, once.
+#[test]
+fn on_a_disk_without_a_free_block_the_reserve_makes_room_for_marks() {
+    let test = "on_a_disk_without_a_free_block_the_reserve_makes_room_for_marks";
+    let Some(disk) = Disk::new(test, Format::Ext4) else { return };
+    let repository = disk.path().join("repository");
+    let store = LocalStore::create(&repository).unwrap();
+    let kept = fs::metadata(repository.join("reserve")).unwrap();
+    assert!(kept.blocks() * 512 >= 1 << 20, "it is real");
+    fill(&disk);
+    assert_eq!(store.free_bytes().unwrap(), Some(0));
+    let mark = |n: u8| (Key::deleted_mark(ArchiveId::from_bytes([n; 32])), vec![n; 80]);
+    let marks: Vec<_> = (0..200).map(mark).collect();
+    drop(store);
+
+    // A program that has just been started, which has not even a temporary folder.
+    let store = LocalStore::open(&repository).unwrap();
+    assert_eq!(store.put(&marks[0].0, &marks[0].1).unwrap_err().kind, StoreErrorKind::NoSpace);
+    assert_eq!(store.put_many(&marks).unwrap_err().kind, StoreErrorKind::NoSpace);
+    store.keep_reserve().unwrap();
+    assert!(store.spend_reserve().unwrap());
+    store.put_many(&marks).unwrap();
+    assert!(marks.iter().all(|(key, bytes)| store.read(key, 80).unwrap() == *bytes));
+
+    fill(&disk);
+    assert!(!store.spend_reserve().unwrap(), "there is one only");
+    store.keep_reserve().expect("no room for it is no error");
+    assert!(!repository.join("reserve").exists());
+    fs::remove_file(disk.path().join("ballast")).unwrap();
+    store.keep_reserve().unwrap();
+    assert_eq!(fs::metadata(repository.join("reserve")).unwrap().len(), 1 << 20);
+    assert!(store.free_bytes().unwrap().unwrap() > 1 << 20);
+}
+
+/// Writes until nothing goes any more, not even as root.
+fn fill(disk: &Disk) {
+    let mut ballast = fs::File::options().append(true).create(true).open(disk.path().join("ballast")).unwrap();
+    for length in [1 << 20, 4096, 1] {
+        let block = vec![0x55; length];
+        while ballast.write(&block).and_then(|_| ballast.sync_data()).is_ok() {}
+    }
 }

@@ -1,7 +1,7 @@
 //! Stores: what all of them must do, and what only one does.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -61,7 +61,8 @@ fn a_local_store_conforms_and_leaves_nothing() {
     conformance::verify(&store).unwrap();
     let path = store.path().to_owned();
     drop(store);
-    assert!(tree(&path).iter().all(|entry| path.join(entry).is_dir()), "{:?}", tree(&path));
+    let files: Vec<_> = tree(&path).into_iter().filter(|entry| !path.join(entry).is_dir()).collect();
+    assert_eq!(files, [PathBuf::from("reserve")]);
     assert_eq!(fs::read_dir(path.join("tmp")).unwrap().count(), 0);
 }
 
@@ -95,12 +96,13 @@ fn create_makes_parents_takes_empty_folders_and_leaves_no_probe() {
     let folder = TempDir::new().unwrap();
     let deep = folder.path().join("a/b/c");
     drop(LocalStore::create(&deep).unwrap());
-    assert_eq!(tree(&deep), [PathBuf::from("tmp")]);
+    let new = ["reserve", "tmp"].map(PathBuf::from);
+    assert_eq!(tree(&deep), new);
     let empty = folder.path().join("empty");
     fs::create_dir(&empty).unwrap();
     drop(LocalStore::create(&empty).unwrap());
     drop(LocalStore::create(&empty).unwrap());
-    assert_eq!(tree(&empty), [PathBuf::from("tmp")]);
+    assert_eq!(tree(&empty), new);
 }
 
 #[test]
@@ -199,6 +201,53 @@ fn keys_cannot_leave_the_folder() {
         assert!(store.begin().unwrap().finish(&key).is_err(), "{name}");
     }
     assert!(store.remove(&Key::listed(Kind::Packs, "é")).is_ok(), "an odd name is only missing");
+}
+
+#[test]
+fn of_many_that_cannot_all_be_put_or_removed_each_is_whole_or_not_there() {
+    let (_folder, store) = local();
+    let path = store.path().to_owned();
+    let segment = |n: u8| Key::file(Kind::Index, FileId::from_bytes([n; 32]));
+    fs::create_dir_all(path.join(segment(30).path()).join("x")).unwrap();
+    let files: Vec<_> = (0..60).map(|n| (segment(n), vec![n; 5_000])).collect();
+    let error = store.put_many(&files).unwrap_err();
+    assert_eq!(error.key, segment(30).path());
+    for (key, bytes) in &files {
+        assert!(store.size(key).unwrap().is_none() || store.read(key, 5_000).unwrap() == *bytes, "{key}");
+    }
+    let stranger = Key::listed(Kind::Keys, "../config");
+    store.put(&Key::config(), b"config").unwrap();
+    assert!(store.put_many(&[(segment(70), Vec::new()), (stranger.clone(), Vec::new())]).is_err());
+    assert!(store.remove_many(&[Key::config(), stranger]).is_err());
+    assert_eq!(store.size(&segment(70)).unwrap(), None);
+    assert_eq!(store.size(&Key::config()).unwrap(), Some(6), "names are looked at before anything is done");
+    let keys: Vec<_> = files.iter().map(|(key, _)| key.clone()).collect();
+    assert_eq!(store.remove_many(&keys).unwrap_err().key, segment(30).path());
+    fs::remove_dir_all(path.join(segment(30).path())).unwrap();
+    store.remove_many(&keys).unwrap();
+    assert!(store.list(Kind::Index).unwrap().is_empty());
+    drop(store);
+    assert!(tree(&path.join("tmp")).is_empty());
+}
+
+#[test]
+fn a_reserve_may_vanish_be_short_and_be_made_again() {
+    let (_folder, store) = local();
+    let path = store.path().join("reserve");
+    fs::remove_file(&path).unwrap();
+    assert!(!store.spend_reserve().unwrap());
+    for left in [None, Some("short")] {
+        left.into_iter().for_each(|bytes| fs::write(&path, bytes).unwrap());
+        store.keep_reserve().unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().len(), 1 << 20);
+    }
+    assert_eq!(mode(&path) & 0o077, 0);
+    let kept = fs::metadata(&path).unwrap().ino();
+    store.keep_reserve().unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().ino(), kept, "what is there stays");
+    assert!(store.spend_reserve().unwrap() && !path.exists());
+    drop(LocalStore::create(store.path()).unwrap());
+    assert!(path.exists());
 }
 
 #[test]
@@ -319,10 +368,15 @@ fn the_record_has_every_operation_in_order() {
     store.put(&mark, b"").unwrap();
     store.inject(Fault::crash(0));
     store.list(Kind::Archives).unwrap_err();
+    store.heal();
+    store.put_many(&[(pack(1), Vec::new()), (pack(2), Vec::new())]).unwrap();
+    store.remove_many(&[pack(2), pack(1)]).unwrap();
     let record: Vec<_> = store.operations().iter().map(ToString::to_string).collect();
     let (finish, put) = (format!("finish {}", pack(0xab)), format!("put {mark}"));
-    assert_eq!(record, ["begin ", "append ", &finish, &put, "list archives"]);
-    assert_eq!(store.take_operations().len(), 5);
+    let many = [("put", 1), ("put", 2), ("remove", 2), ("remove", 1)].map(|(verb, n)| format!("{verb} {}", pack(n)));
+    assert_eq!(record[..5], ["begin ", "append ", &finish, &put, "list archives"]);
+    assert_eq!(record[5..], many, "many are recorded one by one");
+    assert_eq!(store.take_operations().len(), 9);
     assert!(store.operations().is_empty());
 }
 

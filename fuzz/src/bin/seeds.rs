@@ -23,6 +23,7 @@ use vault_engine::format::stamp::{NodeStamp, StampBody, Stamps};
 use vault_engine::format::tree::{Tree, TreePart};
 use vault_engine::id::{ArchiveId, FileId, ObjectId, PackId};
 use vault_engine::meta::{Attributes, Chunking, Content, Node, NodeKind, Owner, Stamp, Timestamp, Xattr};
+use vault_engine::process::ProcessId;
 use vault_fuzz::decode::{DECODERS, accepts};
 use vault_fuzz::sealed::{KEY_FILE, REPOSITORY, ring};
 
@@ -287,7 +288,15 @@ fn records(seeds: &mut Seeds) {
         session: [4; 16],
     };
     seeds.decoder("gc", gc.encode());
-    seeds.decoder("session", SessionRecord { host_id: [1; 16], verb: Verb::Compact, start: TIME }.encode());
+    let session = SessionRecord {
+        host_id: [1; 16],
+        verb: Verb::Create,
+        start: TIME,
+        time: TIME,
+        series: "host/name".to_owned(),
+        process: ProcessId { boot: [2; 16], pid: 3, started: 4 },
+    };
+    seeds.decoder("session", session.encode());
     let archive = ArchiveId::from_bytes([5; 32]);
     let replaces = vec![FileId::from_bytes([1; 32])];
     let event = Event { archive, kind: 2, host_id: [1; 16], time: TIME, replaces, value: b"keep".to_vec() };

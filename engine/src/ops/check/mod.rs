@@ -22,6 +22,9 @@ use crate::store::{Key, Kind};
 mod packs;
 mod trace;
 
+/// So often the structure is looked at while others move things.
+const ATTEMPTS: u32 = 5;
+
 /// What to check.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CheckOptions {
@@ -96,37 +99,82 @@ impl CheckReport {
 /// Copies of objects that cannot be had: in which pack, and the finding that says so.
 type Lost = HashMap<ObjectId, Vec<(PackId, usize)>>;
 
-/// Checks a repository.
+/// Checks a repository. Others may write and compact meanwhile: what was only moved under its hands is looked at again.
 ///
 /// # Errors
 /// Only what makes checking impossible: the store cannot be listed, the user asked to stop. All else is a finding.
 pub fn check(repository: &Repository, options: CheckOptions, monitor: &dyn Monitor) -> Result<CheckReport> {
     let watch = Stopwatch::start();
-    let mut report = CheckReport::default();
-    small_files(repository, &mut report)?;
+    let mut reading = CheckReport::default();
+    small_files(repository, &mut reading)?;
+    let mut lost = Lost::new();
+    if options.read_data {
+        let mut look = Look::index(repository.core())?;
+        let mut packs = Structure::read(repository, &mut look, &mut CheckReport::default())?.packs;
+        add_unnamed(repository, &look, &mut packs, &mut CheckReport::default())?;
+        packs::read(repository, &look, &packs, options.jobs, monitor, &mut reading, &mut lost)?;
+    }
+    for attempt in 1.. {
+        let mut report = reading.clone();
+        let before = structure(repository, monitor, &mut report, lost.clone())?;
+        let after = Look::index(repository.core())?;
+        let moved = before.segments != after.segments || before.records != after.records;
+        if report.findings.len() == reading.findings.len() || !moved || attempt == ATTEMPTS {
+            report.duration = watch.elapsed();
+            return Ok(report);
+        }
+    }
+    Err(Error::Internal("a check that never ended".to_owned()))
+}
+
+/// Whether everything that an archive refers to is where the index says; gives what it went by.
+fn structure(
+    repository: &Repository,
+    monitor: &dyn Monitor,
+    report: &mut CheckReport,
+    mut lost: Lost,
+) -> Result<Look> {
     // Archives are listed before the index: what they refer to was indexed before they were.
-    let archives = readable_archives(repository, &mut report)?;
+    let archives = readable_archives(repository, report)?;
     let mut look = Look::index(repository.core())?;
-    let mut packs = indexed_packs(repository, &mut look, &mut report)?;
+    let listed = look.segments.clone();
+    let Structure { mut packs, replaced } = Structure::read(repository, &mut look, report)?;
     report.packs = packs.len() as u64;
     report.unindexed_packs = look.packs.keys().filter(|id| !packs.contains_key(id)).count() as u64;
-    lost_segments(&archives, &look, &mut report);
-    add_unnamed(repository, &look, &mut packs, &mut report)?;
-    let mut lost = Lost::new();
+    lost_segments(&archives, &look, &replaced, report);
+    add_unnamed(repository, &look, &mut packs, report)?;
+    let first = report.findings.len();
     for pack in packs.values() {
-        missing_pack(pack, &look, &mut report, &mut lost);
+        missing_pack(pack, &look, report, &mut lost);
     }
-    if options.read_data {
-        packs::read(repository, &look, &packs, options.jobs, monitor, &mut report, &mut lost)?;
-    }
+    let missing = first..report.findings.len();
     if monitor.cancelled() {
         return Err(Error::Interrupted);
     }
     let index = Arc::new(repository.load_index_of(&look)?);
     let reader = Reader::new(repository, index);
-    trace::archives(&reader, &archives, monitor, &mut report, &lost)?;
-    report.duration = watch.elapsed();
-    Ok(report)
+    trace::archives(&reader, &archives, monitor, report, &lost)?;
+    for finding in report.findings.get_mut(missing).unwrap_or_default() {
+        excuse(finding);
+    }
+    look.segments = listed;
+    Ok(look)
+}
+
+/// What of one archive no pack holds, as far as the index can tell: path and problem.
+pub(crate) fn losses(
+    repository: &Repository,
+    archive: &Archive,
+    monitor: &dyn Monitor,
+) -> Result<Vec<(Vec<u8>, String)>> {
+    let reader = Reader::new(repository, Arc::new(repository.load_index()?));
+    let mut report = CheckReport::default();
+    trace::archives(&reader, std::slice::from_ref(archive), monitor, &mut report, &Lost::new())?;
+    let harms = report.findings.into_iter().flat_map(|finding| {
+        let message = finding.message;
+        finding.harms.into_iter().map(move |(_, path)| (path, message.clone()))
+    });
+    Ok(harms.collect())
 }
 
 /// Key slots, events and gc records: names and seals.
@@ -237,13 +285,16 @@ fn add_unnamed(
     Ok(())
 }
 
-/// Segments that archives name and that are gone, while there are packs that no segment names.
-fn lost_segments(archives: &[Archive], look: &Look, report: &mut CheckReport) {
+/// Segments that archives name and that are gone without a successor, while there are packs that no segment names.
+fn lost_segments(archives: &[Archive], look: &Look, replaced: &HashSet<FileId>, report: &mut CheckReport) {
     if report.unindexed_packs == 0 {
         return;
     }
     let named = archives.iter().flat_map(|archive| &archive.manifest.segments);
-    let gone: HashSet<FileId> = named.filter(|id| !look.segments.contains(id)).copied().collect();
+    let gone: HashSet<FileId> = named
+        .filter(|id| !look.segments.contains_key(id) && !replaced.contains(id))
+        .copied()
+        .collect();
     let packs = report.unindexed_packs;
     for id in gone {
         let message = format!(
@@ -253,32 +304,38 @@ fn lost_segments(archives: &[Archive], look: &Look, report: &mut CheckReport) {
     }
 }
 
-/// Every pack that a readable segment names; the other segments are left out of the look, so that the check can go on.
-fn indexed_packs(
-    repository: &Repository,
-    look: &mut Look,
-    report: &mut CheckReport,
-) -> Result<HashMap<PackId, IndexedPack>> {
-    let mut packs: HashMap<PackId, IndexedPack> = HashMap::new();
-    let mut segments: Vec<_> = look.segments.iter().copied().collect();
-    segments.sort_unstable();
-    for id in segments {
-        match repository.core().read_segment(id) {
-            Ok(Some(segment)) => {
-                for pack in segment.packs {
-                    note_pack(pack, &mut packs, report);
+/// What the readable segments say.
+struct Structure {
+    /// Every pack that one names.
+    packs: HashMap<PackId, IndexedPack>,
+    /// Segments whose place they took.
+    replaced: HashSet<FileId>,
+}
+
+impl Structure {
+    /// Reads the segments of a look; those that cannot be read are left out of it, so that the check can go on.
+    fn read(repository: &Repository, look: &mut Look, report: &mut CheckReport) -> Result<Self> {
+        let mut structure = Self { packs: HashMap::new(), replaced: HashSet::new() };
+        let segments: Vec<_> = look.segments.keys().copied().collect();
+        for id in segments {
+            match repository.core().read_segment(id) {
+                Ok(Some(segment)) => {
+                    structure.replaced.extend(segment.replaces);
+                    for pack in segment.packs {
+                        note_pack(pack, &mut structure.packs, report);
+                    }
+                }
+                Ok(None) => {}
+                Err(error @ Error::Interrupted) => return Err(error),
+                Err(error) => {
+                    look.segments.remove(&id);
+                    let message = format!("the index segment cannot be read: {error}; it can be rebuilt from the packs");
+                    report.finding(Severity::Error, Key::file(Kind::Index, id).to_string(), None, message);
                 }
             }
-            Ok(None) => {}
-            Err(error @ Error::Interrupted) => return Err(error),
-            Err(error) => {
-                look.segments.remove(&id);
-                let message = format!("the index segment cannot be read: {error}; it can be rebuilt from the packs");
-                report.finding(Severity::Error, Key::file(Kind::Index, id).to_string(), None, message);
-            }
         }
+        Ok(structure)
     }
-    Ok(packs)
 }
 
 fn note_pack(pack: IndexedPack, packs: &mut HashMap<PackId, IndexedPack>, report: &mut CheckReport) {
@@ -293,6 +350,14 @@ fn note_pack(pack: IndexedPack, packs: &mut HashMap<PackId, IndexedPack>, report
         }
         Some(_) => {}
         None => drop(packs.insert(pack.id, pack)),
+    }
+}
+
+/// An entry of the index is a hint: one for a pack that has gone, and without which no archive lacks anything, harms nobody.
+fn excuse(finding: &mut Finding) {
+    if finding.harms.is_empty() {
+        finding.severity = Severity::Warning;
+        finding.message.push_str("; no archive lacks anything for it");
     }
 }
 

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::format::DEPTH;
 use crate::format::list::Extent;
 use crate::format::node::XattrsId;
+use crate::format::references::{ObjectKind, references};
 use crate::id::{ArchiveId, ObjectId};
 use crate::meta::{Content, Node, NodeKind};
 use crate::ops::content::{InList, walk_list};
@@ -63,7 +64,42 @@ impl Trace<'_> {
         for id in [Some(manifest.warnings).filter(|id| !id.is_zero()), manifest.root_xattrs].into_iter().flatten() {
             self.object(Purpose::Meta, id, b"")?;
         }
-        self.tree(manifest.root_tree())
+        self.tree(manifest.root_tree())?;
+        self.stamps(manifest.root_stamps)
+    }
+
+    /// Stamps hold nothing that a restore writes: what is lost of them costs the next create its knowledge of what is unchanged.
+    fn stamps(&mut self, root: ObjectId) -> Result<()> {
+        let mut ahead = vec![root];
+        while let Some(id) = ahead.pop() {
+            if id.is_zero() || !self.sound.insert(id) {
+                continue;
+            }
+            match self.stamp_references(&id) {
+                Ok(below) => ahead.extend(below),
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                Err(error) => {
+                    self.sound.remove(&id);
+                    let message = format!(
+                        "stamps of archive aid:{} cannot be read: {error}; no file is harmed, but a create that compares with \
+                         this archive reads all files again",
+                        self.archive
+                    );
+                    self.report.finding(Severity::Warning, "packs/", Some(id), message);
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn stamp_references(&mut self, id: &ObjectId) -> Result<Vec<ObjectId>> {
+        let bytes = self.reader.object(Purpose::Meta, id)?;
+        self.report.objects += u64::from(self.report.bytes_read == 0);
+        let mut below = Vec::new();
+        let decoded = references(ObjectKind::Stamps, &bytes, &mut |_, id| below.push(id));
+        decoded.map_err(|error| Error::Damaged { file: "stamps".to_owned(), problem: error.to_string() })?;
+        Ok(below)
     }
 
     /// Walks with a stack of its own: each level is a directory that is not finished, with whether anything below it was harmed.

@@ -201,7 +201,9 @@ impl Attempt<'_> {
         let index = Arc::new(index);
         let inherited = history.parent.as_ref().and_then(|parent| known::packs_of(self.repository, parent));
         let whole = inherited.as_ref().is_some_and(|packs| index.all_good(packs));
-        let mut packer = Packer::new(self.repository, Arc::clone(&index), self.options.compression, Verb::Create);
+        let series = format!("{}/{}", self.options.host, self.options.name);
+        let mut packer =
+            Packer::new(self.repository, Arc::clone(&index), self.options.compression, Verb::Create, &series);
         let outcome = {
             let run =
                 Run::new(self.repository, self.options, self.monitor, Arc::clone(&index), &packer, self.pool, whole);
@@ -227,6 +229,7 @@ impl Attempt<'_> {
         match self.repository.commit(&manifest, &references, &each_object)? {
             Commit::Again => Ok(None),
             Commit::Done { id, packs } => {
+                packer.end();
                 known::remember(self.repository, id, &packs);
                 let root_tree = manifest.root_tree();
                 let archive = Archive { id, manifest };

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Stopwatch;
-use crate::error::{Error, Result};
+use crate::error::{ArchiveProblem, Error, Result};
 use crate::format::DEPTH;
 use crate::meta::{Content, LinkId, Node, NodeKind};
 use crate::ops::restore::finish::{Finished, FirstLink, PendingLink};
@@ -114,7 +114,8 @@ pub fn restore(
     let target = open_target(options)?;
     let reader = Reader::new(repository, Arc::new(repository.load_index()?));
     let owners = Owners::new();
-    let report = Report::new(monitor);
+    let is_purged = || matches!(repository.has_manifest(archive.id), Ok(false));
+    let report = Report::new(monitor, &is_purged);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.jobs.unwrap_or(0)).build();
     let pool = pool.map_err(|error| Error::Internal(format!("cannot start threads: {error}")))?;
     let attributes = AttributeOptions { owners: &owners, numeric_ids: options.numeric_ids };
@@ -129,7 +130,11 @@ pub fn restore(
         finished: Vec::new(),
         path: Vec::new(),
     };
-    walk.archive(archive)?;
+    let walked = walk.archive(archive);
+    if report.purged() {
+        return Err(Error::Archive(ArchiveProblem::Deleted(format!("aid:{}", archive.id.to_hex()))));
+    }
+    walked.map_err(|error| repository.lost_or_deleted(archive.id, error))?;
     for path in walk.selection.unmatched() {
         report.warn(&path, "no such path in the archive");
     }

@@ -1,7 +1,7 @@
 //! What a restore has done, and what it could not do.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, FileError, Result};
@@ -15,6 +15,9 @@ type Example = (Vec<u8>, String, u64);
 /// Counts, and speaks to the monitor.
 pub(super) struct Report<'a> {
     monitor: &'a dyn Monitor,
+    /// Whether the archive has been purged, so that what is missing is no damage.
+    is_purged: &'a (dyn Fn() -> bool + Sync),
+    purged: AtomicBool,
     files: AtomicU64,
     directories: AtomicU64,
     bytes: AtomicU64,
@@ -31,10 +34,12 @@ fn add(counter: &AtomicU64, amount: u64) {
 }
 
 impl<'a> Report<'a> {
-    pub(super) fn new(monitor: &'a dyn Monitor) -> Self {
+    pub(super) fn new(monitor: &'a dyn Monitor, is_purged: &'a (dyn Fn() -> bool + Sync)) -> Self {
         let zero = || AtomicU64::new(0);
         Self {
             monitor,
+            is_purged,
+            purged: AtomicBool::new(false),
             files: zero(),
             directories: zero(),
             bytes: zero(),
@@ -47,7 +52,12 @@ impl<'a> Report<'a> {
     }
 
     pub(super) fn cancelled(&self) -> bool {
-        self.monitor.cancelled()
+        self.purged() || self.monitor.cancelled()
+    }
+
+    /// Whether something was missing because the archive was purged: nothing more of it can be had.
+    pub(super) fn purged(&self) -> bool {
+        self.purged.load(Ordering::Relaxed)
     }
 
     pub(super) fn warn(&self, path: &[u8], message: &str) {
@@ -75,6 +85,11 @@ impl<'a> Report<'a> {
 
     /// The repository no longer has what this file needs.
     pub(super) fn damaged(&self, path: &[u8], message: &str) {
+        // Asked after it was missed: a compaction deletes the manifest before any pack.
+        if self.purged() || (self.is_purged)() {
+            self.purged.store(true, Ordering::Relaxed);
+            return;
+        }
         add(&self.damaged, 1);
         self.monitor.warning(path, message);
     }

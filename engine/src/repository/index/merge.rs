@@ -2,12 +2,14 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 use std::fs;
 
 use super::run::{Run, RunBlock, RunEntry, RunPack, RunStreams, write_run};
 use super::{CacheFolder, fresh_run_path};
 use crate::crypto::SecretKey;
 use crate::error::{Error, Result};
+use crate::id::ObjectId;
 
 /// Merges the smaller runs into one, so that few are left and a large one is rewritten only when the others have grown as large.
 pub(super) fn merge_small(mut runs: Vec<Run>, folder: &CacheFolder, cache_key: &SecretKey) -> Result<Vec<Run>> {
@@ -30,7 +32,6 @@ pub(super) fn merge_small(mut runs: Vec<Run>, folder: &CacheFolder, cache_key: &
 }
 
 fn merge(runs: &[Run], folder: &CacheFolder, cache_key: &SecretKey) -> Result<Run> {
-    let damaged = || Error::Internal("a local index run changed while it was merged".to_owned());
     let number = |n: usize| u32::try_from(n).map_err(|_| Error::Internal("an index run of 2^32 blocks".to_owned()));
     let mut segments = Vec::new();
     let mut packs: Vec<RunPack> = Vec::new();
@@ -39,80 +40,119 @@ fn merge(runs: &[Run], folder: &CacheFolder, cache_key: &SecretKey) -> Result<Ru
     for run in runs {
         let pack_base = number(packs.len())?;
         block_bases.push(number(blocks.len())?);
+        let segment_base = number(segments.len())?;
         segments.extend_from_slice(run.segments());
-        packs.extend_from_slice(run.packs());
+        packs.extend(run.packs().iter().map(|pack| RunPack { segment: pack.segment + segment_base, ..*pack }));
         for at in 0..number(run.block_count())? {
-            let block = run.block(at).ok_or_else(damaged)?;
+            let block = run.block(at).ok_or_else(|| damaged(run))?;
             blocks.push(RunBlock { pack: block.pack + pack_base, ..block });
         }
     }
-    let streams: Vec<_> =
-        runs.iter().zip(&block_bases).map(|(run, base)| Stream { run, base: *base, next: 0 }).collect();
     let tables = RunStreams {
         segments: &segments,
         packs: &packs,
         blocks: &blocks,
         entry_count: runs.iter().map(Run::len).sum(),
     };
+    let entries = Merged::new(runs).map(|met| {
+        let Met { run, entry, .. } = met?;
+        let base = block_bases.get(run).copied().unwrap_or(0);
+        Ok(RunEntry { block: entry.block + base, ..entry })
+    });
     let path = fresh_run_path(folder)?;
-    write_run(&path, cache_key, &tables, Merged::new(streams))
+    write_run(&path, cache_key, &tables, entries)
+}
+
+/// What to say when a page of a run does not match.
+pub(super) fn damaged(run: &Run) -> Error {
+    Error::Local {
+        action: "read",
+        path: run.path().to_owned(),
+        source: std::io::Error::other("a page of the local index is damaged; the file can be deleted"),
+    }
+}
+
+/// An entry, and where it stands.
+#[derive(Debug)]
+pub(super) struct Met {
+    /// Which of the runs.
+    pub run: usize,
+    /// Where in that run, from 0.
+    pub at: usize,
+    /// What it says.
+    pub entry: RunEntry,
 }
 
 struct Stream<'a> {
     run: &'a Run,
-    base: u32,
+    number: usize,
+    window: Box<dyn Iterator<Item = RunEntry> + 'a>,
     next: usize,
+    head: Option<Met>,
 }
 
-impl Stream<'_> {
-    fn advance(&mut self) -> Option<Result<RunEntry>> {
-        if self.next >= self.run.len() {
-            return None;
+impl<'a> Stream<'a> {
+    fn new((number, run): (usize, &'a Run)) -> Self {
+        Self { run, number, window: Box::new(std::iter::empty()), next: 0, head: None }
+    }
+
+    /// Reads the next entry, gives the one before.
+    fn advance(&mut self) -> Result<Option<Met>> {
+        let at = self.next;
+        let next = if at < self.run.len() { Some(Met { run: self.number, at, entry: self.read()? }) } else { None };
+        Ok(std::mem::replace(&mut self.head, next))
+    }
+
+    fn read(&mut self) -> Result<RunEntry> {
+        let mut entry = self.window.next();
+        if entry.is_none() {
+            self.window = Box::new(self.run.entries(self.next).ok_or_else(|| damaged(self.run))?);
+            entry = self.window.next();
         }
-        let entry = self.run.entry(self.next);
         self.next += 1;
-        Some(entry.map(|entry| RunEntry { block: entry.block + self.base, ..entry }).ok_or_else(|| Error::Local {
-            action: "read",
-            path: self.run.path().to_owned(),
-            source: std::io::Error::other("a page of the local index is damaged; the file can be deleted"),
-        }))
+        entry.ok_or_else(|| damaged(self.run))
     }
 }
 
-/// The entries of all streams, in order.
-struct Merged<'a> {
+/// The entries of all runs in order of ids; those of one id in order of the runs, and of their places there.
+pub(super) struct Merged<'a> {
     streams: Vec<Stream<'a>>,
-    heap: BinaryHeap<Reverse<(RunEntry, usize)>>,
+    heap: BinaryHeap<Reverse<(ObjectId, usize)>>,
     failed: Option<Error>,
 }
 
 impl<'a> Merged<'a> {
-    fn new(streams: Vec<Stream<'a>>) -> Self {
-        let mut merged = Self { heap: BinaryHeap::with_capacity(streams.len()), streams, failed: None };
-        for number in 0..merged.streams.len() {
-            merged.refill(number);
+    pub(super) fn new(runs: impl IntoIterator<Item = &'a Run>) -> Self {
+        let mut streams: Vec<_> = runs.into_iter().enumerate().map(Stream::new).collect();
+        let mut heap = BinaryHeap::with_capacity(streams.len());
+        let mut failed = None;
+        for stream in &mut streams {
+            failed = stream.advance().err().or(failed);
+            heap.extend(stream.head.as_ref().map(|head| Reverse((head.entry.id, stream.number))));
         }
-        merged
+        Self { streams, heap, failed }
     }
 
-    fn refill(&mut self, number: usize) {
-        match self.streams.get_mut(number).and_then(Stream::advance) {
-            Some(Ok(entry)) => self.heap.push(Reverse((entry, number))),
-            Some(Err(error)) => self.failed = Some(error),
-            None => {}
+    fn take(&mut self) -> Result<Option<Met>> {
+        let Some(mut top) = self.heap.peek_mut() else { return Ok(None) };
+        let Reverse((smallest, number)) = &mut *top;
+        let Some(stream) = self.streams.get_mut(*number) else { return Ok(None) };
+        let met = stream.advance()?;
+        match &stream.head {
+            Some(head) => *smallest = head.entry.id,
+            None => drop(PeekMut::pop(top)),
         }
+        Ok(met)
     }
 }
 
 impl Iterator for Merged<'_> {
-    type Item = Result<RunEntry>;
+    type Item = Result<Met>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some(error) = self.failed.take() {
-            return Some(Err(error));
+        match self.failed.take() {
+            Some(error) => Some(Err(error)),
+            None => self.take().transpose(),
         }
-        let Reverse((entry, number)) = self.heap.pop()?;
-        self.refill(number);
-        Some(Ok(entry))
     }
 }

@@ -3,7 +3,7 @@
 //! Entries are hints. Which copy of an object counts is decided by the listings of `gc/` and `packs/` that a [`Look`] holds:
 //! a pack that is missing or has another size is absent, and one that a gc record names is condemned (docs/gc.md).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,9 +19,12 @@ use crate::sync::on_all_cores;
 
 mod merge;
 mod run;
+mod scan;
 
 use run::{Run, RunContent};
 pub(super) use run::{RunBlock, RunEntry, RunPack};
+pub(crate) use scan::Slots;
+pub use scan::{IndexPack, Scanned, ScannedCopy};
 
 /// Most entries of a run that is made in memory: 40 MB.
 const RUN_ENTRIES: usize = 1 << 20;
@@ -43,9 +46,9 @@ pub struct Location {
 
 /// What the last look says of a pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PackState {
+pub enum PackState {
     /// It exists with the right size, and nobody condemned it.
-    Good(u32),
+    Good(PackNumber),
     /// It exists, but a compaction will remove it.
     Condemned,
     /// It is missing, or not what it should be.
@@ -59,6 +62,8 @@ pub(super) type ReadSegment<'a> = dyn Fn(FileId) -> Result<Option<Segment>> + Sy
 struct LoadedRun {
     run: Run,
     states: Vec<PackState>,
+    /// How many entries the runs before it have.
+    base: usize,
 }
 
 /// Where run files are kept: the user's cache, or a folder that goes with the process.
@@ -114,8 +119,7 @@ impl Index {
     pub fn load(folder: Arc<CacheFolder>, cache_key: SecretKey, look: &Look, read: &ReadSegment<'_>) -> Result<Self> {
         let mut runs = take_over(&folder, &cache_key, &look.segments);
         let known: HashSet<FileId> = runs.iter().flat_map(|run| run.segments().iter().copied()).collect();
-        let mut missing: Vec<FileId> = look.segments.iter().filter(|id| !known.contains(id)).copied().collect();
-        missing.sort_unstable();
+        let missing: Vec<FileId> = look.segments.keys().filter(|id| !known.contains(id)).copied().collect();
         runs.extend(load_missing(&folder, &cache_key, &missing, read)?);
         if runs.len() > MOST_RUNS {
             if let Some(damaged) = runs.iter().position(|run| !run.is_whole()) {
@@ -127,9 +131,12 @@ impl Index {
         }
         let mut numbers = HashMap::new();
         let mut known_packs = Vec::new();
+        let mut entries = 0;
         let runs = runs.into_iter().map(|run| {
             let states = run.packs().iter().map(|pack| state(pack, look, &mut numbers, &mut known_packs)).collect();
-            Arc::new(LoadedRun { run, states })
+            let base = entries;
+            entries += run.len();
+            Arc::new(LoadedRun { run, states, base })
         });
         let runs = RwLock::new(Arc::new(runs.collect::<Vec<_>>()));
         Ok(Self { folder, cache_key, runs, known_packs })
@@ -145,7 +152,7 @@ impl Index {
             for entry in loaded.run.find(id) {
                 let block = loaded.run.block(entry.block);
                 if let Some(PackState::Good(number)) = block.and_then(|block| loaded.states.get(block.pack as usize)) {
-                    return Some(PackNumber(*number));
+                    return Some(*number);
                 }
             }
         }
@@ -217,7 +224,7 @@ impl Index {
     pub fn add(&self, name: FileId, segment: &Segment) -> Result<()> {
         let mut content = RunContent::default();
         collect(name, segment, &mut content)?;
-        self.add_run(content, |_, _| PackState::Good(PackNumber::OWN.0))
+        self.add_run(content, |_, _| PackState::Good(PackNumber::OWN))
     }
 
     /// Adds packs that were there and that a segment of this process names now.
@@ -226,7 +233,7 @@ impl Index {
         collect(name, segment, &mut content)?;
         let base = u32::try_from(self.known_packs.len()).unwrap_or(u32::MAX);
         self.known_packs.extend(segment.packs.iter().map(|pack| (pack.id, pack.size)));
-        self.add_run(content, |_, at| PackState::Good(base.saturating_add(at)))
+        self.add_run(content, |_, at| PackState::Good(PackNumber(base.saturating_add(at))))
     }
 
     /// Adds packs that no segment names, for reading only: no archive may come to depend on what no segment names.
@@ -244,7 +251,8 @@ impl Index {
         let states = (0..).zip(run.packs()).map(|(at, pack)| state(pack, at)).collect();
         let mut runs = self.runs.write().unwrap_or_else(PoisonError::into_inner);
         let mut longer: Vec<_> = runs.iter().cloned().collect();
-        longer.push(Arc::new(LoadedRun { run, states }));
+        let base = longer.last().map_or(0, |last| last.base + last.run.len());
+        longer.push(Arc::new(LoadedRun { run, states, base }));
         *runs = Arc::new(longer);
         Ok(())
     }
@@ -304,14 +312,14 @@ fn state(pack: &RunPack, look: &Look, numbers: &mut HashMap<PackId, u32>, known:
     if look.condemned.contains(&pack.id) {
         return PackState::Condemned;
     }
-    PackState::Good(*numbers.entry(pack.id).or_insert_with(|| {
+    PackState::Good(PackNumber(*numbers.entry(pack.id).or_insert_with(|| {
         known.push((pack.id, pack.size));
         u32::try_from(known.len() - 1).unwrap_or(u32::MAX)
-    }))
+    })))
 }
 
 /// Opens the runs of the folder that stand for listed segments only, and removes the others.
-fn take_over(folder: &CacheFolder, cache_key: &SecretKey, listed: &HashSet<FileId>) -> Vec<Run> {
+fn take_over(folder: &CacheFolder, cache_key: &SecretKey, listed: &BTreeMap<FileId, u64>) -> Vec<Run> {
     let Ok(files) = fs::read_dir(folder.path()) else { return Vec::new() };
     let mut runs: Vec<Run> = Vec::new();
     for file in files.flatten() {
@@ -319,12 +327,12 @@ fn take_over(folder: &CacheFolder, cache_key: &SecretKey, listed: &HashSet<FileI
             continue;
         }
         match Run::open(&file.path(), cache_key) {
-            Some(run) if run.segments().iter().all(|id| listed.contains(id)) => runs.push(run),
+            Some(run) if run.segments().iter().all(|id| listed.contains_key(id)) => runs.push(run),
             _ => drop(fs::remove_file(file.path())),
         }
     }
     // The largest first: a smaller one that says nothing new is what a merge left over.
-    runs.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.path().cmp(other.path())));
+    runs.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.segments().cmp(other.segments())));
     let mut covered = HashSet::new();
     runs.retain(|run| {
         let fresh = run.segments().iter().filter(|id| covered.insert(**id)).count() > 0;
@@ -381,10 +389,13 @@ fn collect_packs(packs: &[IndexedPack], file: &str, content: &mut RunContent) ->
     for pack in packs {
         let blocks = pack.blocks().map_err(damaged)?;
         let pack_number = number(content.packs.len())?;
-        content.packs.push(RunPack { id: pack.id, size: pack.size, class: pack.class });
+        let segment = number(content.segments.len().saturating_sub(1))?;
+        content.packs.push(RunPack { id: pack.id, size: pack.size, class: pack.class, segment });
         for block in blocks {
             let block_number = number(content.blocks.len())?;
-            content.blocks.push(RunBlock { pack: pack_number, offset: block.offset, body_length: block.body_length });
+            let objects = number(block.entries.len())?;
+            let (offset, body_length) = (block.offset, block.body_length);
+            content.blocks.push(RunBlock { pack: pack_number, offset, body_length, objects });
             for (position, entry) in (0u32..).zip(&block.entries) {
                 content.entries.push(RunEntry { id: entry.id, block: block_number, position });
             }

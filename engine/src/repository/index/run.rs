@@ -4,8 +4,8 @@
 //! before it is believed; what does not match reads as "not there", which costs time and never data.
 //!
 //! Layout, in pages of 4,096 bytes: header `magic 8 | segments u32 | packs u32 | blocks u32 | entries u32`, then segment
-//! names, packs `name 32 | size u64 | class u8 | zero 7`, blocks `pack u32 | offset u32 | body length u32`, entries
-//! `id 32 | block u32 | position u32`, padding to a page; then one 8-byte hash a page.
+//! names, packs `name 32 | size u64 | class u8 | zero 3 | segment u32`, blocks `pack u32 | offset u32 | body length u32 | objects u32`,
+//! entries `id 32 | block u32 | position u32`, padding to a page; then one 8-byte hash a page.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -21,16 +21,18 @@ use crate::format::file::Class;
 use crate::id::{FileId, ObjectId, PackId};
 use crate::sys;
 
-const MAGIC: &[u8; 8] = b"VAULTRU1";
+const MAGIC: &[u8; 8] = b"VAULTRU2";
 const PAGE: usize = 4096;
 const HEADER_LEN: usize = 24;
 const PACK_LEN: usize = 48;
-const BLOCK_LEN: usize = 12;
+const BLOCK_LEN: usize = 16;
 const ENTRY_LEN: usize = 40;
 const HASH_LEN: usize = 8;
+/// Entries that are checked together when all are read one after another.
+const WINDOW: usize = 1024;
 
 /// A pack as a run knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RunPack {
     /// Its name.
     pub id: PackId,
@@ -38,6 +40,8 @@ pub(crate) struct RunPack {
     pub size: u64,
     /// Data or meta.
     pub class: Class,
+    /// Index into the run's segments: the one that names it.
+    pub segment: u32,
 }
 
 /// A block as a run knows it.
@@ -49,6 +53,8 @@ pub(crate) struct RunBlock {
     pub offset: u32,
     /// Length of the sealed body.
     pub body_length: u32,
+    /// How many objects it holds.
+    pub objects: u32,
 }
 
 /// An object as a run knows it.
@@ -162,10 +168,11 @@ pub(super) fn write_run(
         head.put(pack.id.as_bytes());
         head.put_u64(pack.size);
         head.put_u8(pack.class.number());
-        head.put(&[0; 7]);
+        head.put(&[0; 3]);
+        head.put_u32(pack.segment);
     }
     for block in tables.blocks {
-        for number in [block.pack, block.offset, block.body_length] {
+        for number in [block.pack, block.offset, block.body_length, block.objects] {
             head.put_u32(number);
         }
     }
@@ -358,6 +365,7 @@ impl Run {
             pack: take.u32("pack").ok()?,
             offset: take.u32("offset").ok()?,
             body_length: take.u32("length").ok()?,
+            objects: take.u32("objects").ok()?,
         })
     }
 
@@ -366,13 +374,14 @@ impl Run {
         if number >= self.entry_count {
             return None;
         }
-        let bytes = self.bytes(self.entries_at + number * ENTRY_LEN, ENTRY_LEN)?;
-        let mut take = Take::new(bytes);
-        Some(RunEntry {
-            id: ObjectId::from_bytes(take.id("id").ok()?),
-            block: take.u32("block").ok()?,
-            position: take.u32("position").ok()?,
-        })
+        parse_entry(self.bytes(self.entries_at + number * ENTRY_LEN, ENTRY_LEN)?.first_chunk()?)
+    }
+
+    /// The entries from the `first`-th on, but not very many; `None` if a page of them is damaged.
+    pub(super) fn entries(&self, first: usize) -> Option<impl Iterator<Item = RunEntry> + use<'_>> {
+        let count = self.entry_count.saturating_sub(first).min(WINDOW);
+        let bytes = self.bytes(self.entries_at + first * ENTRY_LEN, count * ENTRY_LEN)?;
+        Some(bytes.as_chunks().0.iter().filter_map(parse_entry))
     }
 
     fn id_at(&self, number: usize) -> Option<&[u8]> {
@@ -384,6 +393,12 @@ impl Run {
         let wanted = *id;
         let first = self.first_at_or_above(&wanted).unwrap_or(self.entry_count);
         (first..self.entry_count).map_while(move |number| self.entry(number).filter(|entry| entry.id == wanted))
+    }
+
+    /// Where the first entry of an object stands.
+    pub(super) fn position(&self, id: &ObjectId) -> Option<usize> {
+        let first = self.first_at_or_above(id).filter(|&first| first < self.entry_count)?;
+        (self.id_at(first)? == id.as_bytes()).then_some(first)
     }
 
     fn first_at_or_above(&self, id: &ObjectId) -> Option<usize> {
@@ -409,6 +424,16 @@ impl Run {
     }
 }
 
+fn parse_entry(bytes: &[u8; ENTRY_LEN]) -> Option<RunEntry> {
+    let (id, rest) = bytes.split_first_chunk()?;
+    let (block, position) = rest.split_first_chunk()?;
+    Some(RunEntry {
+        id: ObjectId::from_bytes(*id),
+        block: u32::from_le_bytes(*block),
+        position: u32::from_le_bytes(*position.first_chunk()?),
+    })
+}
+
 fn interpolate(id: &ObjectId, count: usize) -> usize {
     // The first byte counts highest, whatever the machine: that is the order in which entries are sorted.
     let prefix = id.as_bytes().iter().take(8).fold(0u64, |number, &byte| number << 8 | u64::from(byte));
@@ -419,6 +444,6 @@ fn take_pack(take: &mut Take<'_>) -> Decoded<RunPack> {
     let id = PackId::from_bytes(take.id("pack")?);
     let size = take.u64("size")?;
     let class = Class::from_number(take.u8("class")?).ok_or_else(|| take.error("class", "unknown"))?;
-    take.zeros(7, "reserved")?;
-    Ok(RunPack { id, size, class })
+    take.zeros(3, "reserved")?;
+    Ok(RunPack { id, size, class, segment: take.u32("segment")? })
 }

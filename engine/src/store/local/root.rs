@@ -96,6 +96,12 @@ impl Root {
         self.open_folder(path).map(drop)
     }
 
+    /// What an ordinary user can still write to its file system.
+    pub(super) fn free_bytes(&self) -> io::Result<u64> {
+        let room = rustix::fs::fstatvfs(&self.folder)?;
+        Ok(room.f_bavail.saturating_mul(room.f_frsize))
+    }
+
     /// Makes a folder and those above it, if they are missing, such that a power cut cannot take them away.
     ///
     /// That a folder exists says nothing: whoever made it may have been killed before its parent was synced. So each

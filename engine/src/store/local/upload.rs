@@ -127,14 +127,20 @@ impl LocalUpload {
     }
 
     /// Makes it durable under its name, `folder` being where that is.
-    pub(super) fn name(mut self, folder: &str, path: &str) -> StoreResult<()> {
-        self.check(path)?;
+    pub(super) fn name(self, folder: &str, path: &str) -> StoreResult<()> {
         let root = Arc::clone(&self.session.root);
         root.make_durable(folder).map_err(|error| StoreError::io("make the folder of", path, error))?;
-        self.sync().map_err(|error| self.broken("sync", path, error))?;
-        root.rename(&self.path, path).map_err(|error| self.broken("name", path, error))?;
-        self.state = State::Named;
+        self.name_unsynced(path)?;
         root.sync_folder(folder).map_err(|error| StoreError::io("sync the folder of", path, error))
+    }
+
+    /// Makes its bytes durable and gives it a name in a folder that exists, which the caller syncs.
+    pub(super) fn name_unsynced(mut self, path: &str) -> StoreResult<()> {
+        self.check(path)?;
+        self.sync().map_err(|error| self.broken("sync", path, error))?;
+        self.session.root.rename(&self.path, path).map_err(|error| self.broken("name", path, error))?;
+        self.state = State::Named;
+        Ok(())
     }
 
     /// Makes its bytes durable. Never tried twice: after a failure the system forgets which pages it could not write.

@@ -6,18 +6,31 @@ use std::sync::{Arc, Mutex};
 use vault_engine::store::{Key, Kind, Listed, MemoryStore, Store, StoreResult, Upload};
 
 /// Is called after each file has been put, under its final name, with that name and the store beneath.
-pub(super) type AfterPut = dyn FnMut(&Key, &MemoryStore) + Send;
+pub(crate) type AfterPut = dyn FnMut(&Key, &MemoryStore) + Send;
 
-/// Passes everything on to a store in memory and calls back after each put.
+/// Is called before each listing, with the folder and the store beneath.
+pub(crate) type BeforeList = dyn FnMut(Kind, &MemoryStore) + Send;
+
+/// Passes everything on to a store in memory and calls back after each put, or before each listing.
 #[derive(Clone)]
-pub(super) struct Hooked {
+pub(crate) struct Hooked {
     inner: MemoryStore,
     after_put: Arc<Mutex<Box<AfterPut>>>,
+    before_list: Arc<Mutex<Box<BeforeList>>>,
 }
 
 impl Hooked {
-    pub(super) fn new(inner: &MemoryStore, after_put: impl FnMut(&Key, &MemoryStore) + Send + 'static) -> Self {
-        Self { inner: inner.clone(), after_put: Arc::new(Mutex::new(Box::new(after_put))) }
+    pub(crate) fn new(inner: &MemoryStore, after_put: impl FnMut(&Key, &MemoryStore) + Send + 'static) -> Self {
+        let before_list = |_: Kind, _: &MemoryStore| {};
+        Self {
+            inner: inner.clone(),
+            after_put: Arc::new(Mutex::new(Box::new(after_put))),
+            before_list: Arc::new(Mutex::new(Box::new(before_list))),
+        }
+    }
+
+    pub(crate) fn before_list(inner: &MemoryStore, hook: impl FnMut(Kind, &MemoryStore) + Send + 'static) -> Self {
+        Self { before_list: Arc::new(Mutex::new(Box::new(hook))), ..Self::new(inner, |_, _| {}) }
     }
 }
 
@@ -57,6 +70,9 @@ impl Store for Hooked {
     }
 
     fn list(&self, kind: Kind) -> StoreResult<Vec<Listed>> {
+        let hook = Arc::clone(&self.before_list);
+        let mut hook = hook.lock().unwrap();
+        hook(kind, &self.inner);
         self.inner.list(kind)
     }
 

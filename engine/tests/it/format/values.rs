@@ -16,6 +16,7 @@ use vault_engine::format::stamp::{NodeStamp, StampBody, Stamps};
 use vault_engine::format::tree::{Tree, TreePart};
 use vault_engine::id::{ArchiveId, FileId, ObjectId, PackId, RepositoryId};
 use vault_engine::meta::{Attributes, Chunking, Content, FILE_FLAGS, Node, NodeKind, Owner, Stamp, Timestamp, Xattr};
+use vault_engine::process::ProcessId;
 
 fn bytes(length: std::ops::Range<usize>) -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(any::<u8>(), length)
@@ -248,7 +249,11 @@ pub(super) fn gc_record() -> impl Strategy<Value = GcRecord> {
 
 pub(super) fn session() -> impl Strategy<Value = SessionRecord> {
     let verb = prop::sample::select(vec![Verb::Create, Verb::Compact, Verb::Prune, Verb::Repair]);
-    (any::<[u8; 16]>(), verb, time()).prop_map(|(host_id, verb, start)| SessionRecord { host_id, verb, start })
+    let process = (any::<[u8; 16]>(), any::<u32>(), any::<u64>());
+    let process = process.prop_map(|(boot, pid, started)| ProcessId { boot, pid, started });
+    (any::<[u8; 16]>(), verb, time(), time(), ".{0,20}", process).prop_map(
+        |(host_id, verb, start, time, series, process)| SessionRecord { host_id, verb, start, time, series, process },
+    )
 }
 
 pub(super) fn event() -> impl Strategy<Value = Event> {

@@ -16,9 +16,13 @@ enum Lie {
     ShowsUploadsEarly,
     LosesUploads,
     MixesUpMarks,
+    PutsAllButOne,
+    RemovesAllButOne,
+    SpendsForEver,
+    ListsItsReserve,
 }
 
-const LIES: [Lie; 12] = [
+const LIES: [Lie; 16] = [
     Lie::ListsAllButOne,
     Lie::ListsOneTwice,
     Lie::ListsOtherSizes,
@@ -31,6 +35,10 @@ const LIES: [Lie; 12] = [
     Lie::ShowsUploadsEarly,
     Lie::LosesUploads,
     Lie::MixesUpMarks,
+    Lie::PutsAllButOne,
+    Lie::RemovesAllButOne,
+    Lie::SpendsForEver,
+    Lie::ListsItsReserve,
 ];
 
 #[derive(Clone, Debug)]
@@ -100,6 +108,24 @@ impl Store for Liar {
             Lie::FailsToRemoveTwice => self.honest.read(key, u64::MAX).and_then(|_| self.honest.remove(key)),
             _ => self.honest.remove(&self.key(key)),
         }
+    }
+
+    fn put_many(&self, files: &[(Key, Vec<u8>)]) -> StoreResult<()> {
+        let left = usize::from(self.lie == Lie::PutsAllButOne);
+        files.iter().skip(left).try_for_each(|(key, bytes)| self.put(key, bytes))
+    }
+
+    fn remove_many(&self, keys: &[Key]) -> StoreResult<()> {
+        let left = usize::from(self.lie == Lie::RemovesAllButOne);
+        keys.iter().skip(left).try_for_each(|key| self.remove(key))
+    }
+
+    fn spend_reserve(&self) -> StoreResult<bool> {
+        Ok(self.lie == Lie::SpendsForEver)
+    }
+
+    fn keep_reserve(&self) -> StoreResult<()> {
+        if self.lie == Lie::ListsItsReserve { self.honest.put(&Key::listed(Kind::Gc, "reserve"), b"") } else { Ok(()) }
     }
 }
 

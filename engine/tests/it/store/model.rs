@@ -17,6 +17,8 @@ enum Step {
     Upload(usize, Vec<Vec<u8>>),
     Abandon(Vec<u8>),
     Remove(usize),
+    PutMany(Vec<(usize, Vec<u8>)>),
+    RemoveMany(Vec<usize>),
     Read(usize, u64),
     ReadAt(usize, u64, usize),
     List(usize),
@@ -44,12 +46,19 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         (key.clone(), vec(bytes(), 0..4)).prop_map(|(key, pieces)| Step::Upload(key, pieces)),
         bytes().prop_map(Step::Abandon),
         key.clone().prop_map(Step::Remove),
+        vec((key.clone(), bytes()), 0..6).prop_map(distinct).prop_map(Step::PutMany),
+        vec(key.clone(), 0..6).prop_map(Step::RemoveMany),
         (key.clone(), 0..250_u64).prop_map(|(key, limit)| Step::Read(key, limit)),
         (key, prop_oneof![4 => 0..250_u64, 1 => any::<u64>()], 0..100_usize)
             .prop_map(|(key, offset, length)| Step::ReadAt(key, offset, length)),
         (0..Kind::ALL.len()).prop_map(Step::List),
     ];
     vec(step, 0..40)
+}
+
+/// Which of two files of one name is put last is open.
+fn distinct(files: Vec<(usize, Vec<u8>)>) -> Vec<(usize, Vec<u8>)> {
+    files.into_iter().collect::<BTreeMap<_, _>>().into_iter().collect()
 }
 
 /// What can be seen of a step: bytes, or the class of its failure.
@@ -63,6 +72,14 @@ fn run(store: &dyn Store, step: &Step) -> Result<Vec<u8>, StoreErrorKind> {
         }),
         Step::Abandon(bytes) => store.begin().and_then(|mut upload| upload.append(bytes)).map(|()| Vec::new()),
         Step::Remove(key) => store.remove(&keys[*key]).map(|()| Vec::new()),
+        Step::PutMany(files) => {
+            let files: Vec<_> = files.iter().map(|(key, bytes)| (keys[*key].clone(), bytes.clone())).collect();
+            store.put_many(&files).map(|()| Vec::new())
+        }
+        Step::RemoveMany(going) => {
+            let going: Vec<_> = going.iter().map(|key| keys[*key].clone()).collect();
+            store.remove_many(&going).map(|()| Vec::new())
+        }
         Step::Read(key, limit) => store.read(&keys[*key], *limit),
         Step::ReadAt(key, offset, length) => {
             let mut buffer = vec![0; *length];

@@ -1,0 +1,245 @@
+//! Rule 13: every object of a root that has no good copy is copied out of a pack that still stands, condemned or not.
+//!
+//! A block most of which is wanted moves as it is, compressed as it was; of the others the wanted objects are collected into new blocks.
+//! Either way each id is computed over its plaintext before anything is sealed again.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::compress::{Codec, Compression};
+use crate::crypto::Purpose;
+use crate::error::{Error, Result, StoreErrorKind};
+use crate::format::block::{BlockContent, Compressed, Entry, HEAD_LEN, OpenBlock};
+use crate::format::pack::BlockEntry;
+use crate::id::ObjectId;
+use crate::progress::{Counters, Monitor};
+use crate::repository::gc::look::View;
+use crate::repository::gc::weigh::PackWeight;
+use crate::repository::{Location, Packer, Reader, Repository, Stored, purpose_of, rebuild};
+use crate::sync::lock;
+
+/// Objects of a block that is collected, at most.
+const COLLECTED: usize = 4096;
+
+/// What was copied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Copied {
+    /// Objects that were owed and have a new copy.
+    pub objects: u64,
+    /// Sealed bytes that were read for it.
+    pub bytes: u64,
+}
+
+/// Copies what a view owes, and gives what could be copied: fewer objects than are owed, if a source has gone or is damaged.
+/// The packer makes it durable and indexed.
+pub(crate) fn copy(
+    repository: &Repository,
+    view: &View,
+    packer: &Packer,
+    threshold: u8,
+    monitor: &dyn Monitor,
+) -> Result<Copied> {
+    let mut owing: Vec<&PackWeight> = view.weights.packs.iter().filter(|pack| pack.owed > 0).collect();
+    owing.sort_by_key(|pack| pack.id);
+    let reader = Reader::new(repository, std::sync::Arc::clone(&view.index));
+    let copier = Copier {
+        repository,
+        view,
+        packer,
+        reader,
+        threshold,
+        monitor,
+        objects: AtomicU64::new(0),
+        bytes: AtomicU64::new(0),
+    };
+    let packs = Mutex::new(owing.into_iter());
+    let failed = Mutex::new(None);
+    rayon::in_place_scope(|scope| {
+        for _ in 0..rayon::current_num_threads() {
+            scope.spawn(|_| {
+                if let Err(error) = copier.work(&packs) {
+                    lock(&failed).get_or_insert(error);
+                    // Nobody begins another pack.
+                    lock(&packs).by_ref().for_each(drop);
+                }
+            });
+        }
+    });
+    match failed.into_inner().unwrap_or_default() {
+        Some(error) => Err(error),
+        None => Ok(Copied { objects: copier.objects.into_inner(), bytes: copier.bytes.into_inner() }),
+    }
+}
+
+struct Copier<'a> {
+    repository: &'a Repository,
+    view: &'a View,
+    packer: &'a Packer,
+    reader: Reader<'a>,
+    threshold: u8,
+    monitor: &'a dyn Monitor,
+    objects: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// Objects of blocks that are not worth moving whole, on their way into a new one.
+#[derive(Default)]
+struct Collected {
+    entries: Vec<Entry>,
+    plain: Vec<u8>,
+    of: Option<(Purpose, Compression)>,
+}
+
+impl Copier<'_> {
+    fn work<'p>(&self, packs: &Mutex<impl Iterator<Item = &'p PackWeight>>) -> Result<()> {
+        let mut collected = Collected::default();
+        loop {
+            let next = lock(packs).next();
+            let Some(pack) = next else { return self.put(&mut collected) };
+            self.pack(pack, &mut collected)?;
+        }
+    }
+
+    fn pack(&self, pack: &PackWeight, collected: &mut Collected) -> Result<()> {
+        let Some(directory) = rebuild::directory_of(self.repository.core(), pack.id, pack.size)? else {
+            return Ok(());
+        };
+        let damaged = |error| Error::Damaged { file: format!("packs/{}", pack.id.to_hex()), problem: format!("{error}") };
+        for block in directory.blocks().map_err(damaged)? {
+            if self.monitor.cancelled() {
+                return Err(Error::Interrupted);
+            }
+            let wanted: Vec<bool> = block.entries.iter().map(|entry| self.claim(&entry.id)).collect();
+            if wanted.contains(&true) {
+                self.block(pack, &block, &wanted, collected)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an object lives, has no good copy, and was not copied yet. Whoever is told so must copy it.
+    fn claim(&self, id: &ObjectId) -> bool {
+        let lives = self.view.index.slot(id).is_some_and(|slot| self.view.live.is_live(slot));
+        lives && self.packer.claim(id) == Stored::New
+    }
+
+    fn block(&self, pack: &PackWeight, block: &BlockEntry, wanted: &[bool], collected: &mut Collected) -> Result<()> {
+        let purpose = purpose_of(pack.class);
+        let location = Location { pack: pack.id, offset: block.offset, body_length: block.body_length, position: 0 };
+        let length = HEAD_LEN as u64 + u64::from(block.body_length);
+        let objects = wanted.iter().filter(|wanted| **wanted).count() as u64;
+        match self.reader.block_to_move(purpose, &location) {
+            Ok((open, compressed)) => {
+                if is_worth_moving(&block.entries, wanted, self.threshold) {
+                    self.packer.put_compressed(purpose, compressed, &open.entries, open.plain.len())?;
+                } else {
+                    self.collect(purpose, &open, &compressed, wanted, collected)?;
+                }
+                self.objects.fetch_add(objects, Ordering::Relaxed);
+            }
+            Err(error) if is_lost(&error) => self.from_elsewhere(purpose, block, wanted, collected)?,
+            Err(error) => return Err(error),
+        }
+        self.bytes.fetch_add(length, Ordering::Relaxed);
+        if let Some(counters) = self.monitor.counters() {
+            Counters::add(&counters.bytes, length);
+        }
+        Ok(())
+    }
+
+    /// The block is damaged or gone: each object from any copy that can be read. What has none is not counted.
+    fn from_elsewhere(
+        &self,
+        purpose: Purpose,
+        block: &BlockEntry,
+        wanted: &[bool],
+        collected: &mut Collected,
+    ) -> Result<()> {
+        for (entry, _) in block.entries.iter().zip(wanted).filter(|(_, wanted)| **wanted) {
+            match self.reader.object(purpose, &entry.id) {
+                Ok(bytes) => {
+                    self.add(purpose, Compression::default(), *entry, &bytes, collected)?;
+                    self.objects.fetch_add(1, Ordering::Relaxed);
+                }
+                Err(error) if is_lost(&error) && self.is_dispensable(&entry.id) => {
+                    self.objects.fetch_add(1, Ordering::Relaxed);
+                }
+                Err(error) if is_lost(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn is_dispensable(&self, id: &ObjectId) -> bool {
+        self.view.index.slot(id).is_some_and(|slot| self.view.live.is_dispensable(slot))
+    }
+
+    fn collect(
+        &self,
+        purpose: Purpose,
+        open: &OpenBlock,
+        compressed: &Compressed,
+        wanted: &[bool],
+        collected: &mut Collected,
+    ) -> Result<()> {
+        let setting = match compressed.codec() {
+            Codec::None => Compression::None,
+            Codec::Lz4 => Compression::Lz4,
+            Codec::Zstd => Compression::Zstd(open.head.level),
+        };
+        for ((entry, (_, bytes)), _) in
+            open.entries.iter().zip(open.objects()).zip(wanted).filter(|(_, wanted)| **wanted)
+        {
+            self.add(purpose, setting, *entry, bytes, collected)?;
+        }
+        Ok(())
+    }
+
+    fn add(
+        &self,
+        purpose: Purpose,
+        setting: Compression,
+        entry: Entry,
+        bytes: &[u8],
+        collected: &mut Collected,
+    ) -> Result<()> {
+        let full = collected.plain.len() + bytes.len() > self.repository.profile().block_bytes as usize
+            || collected.entries.len() >= COLLECTED;
+        if full || collected.of != Some((purpose, setting)) {
+            self.put(collected)?;
+        }
+        collected.of = Some((purpose, setting));
+        collected.entries.push(entry);
+        collected.plain.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn put(&self, collected: &mut Collected) -> Result<()> {
+        if let Some((purpose, setting)) = collected.of.take() {
+            let content = BlockContent { entries: &collected.entries, plain: &collected.plain };
+            self.packer.put_block(purpose, &content, setting)?;
+            collected.entries.clear();
+            collected.plain.clear();
+        }
+        Ok(())
+    }
+}
+
+/// Whether so little of a block is unwanted that compressing it again is not worth it.
+fn is_worth_moving(entries: &[Entry], wanted: &[bool], threshold: u8) -> bool {
+    let length = |unwanted: bool| -> u64 {
+        let entries = entries.iter().zip(wanted).filter(|(_, wanted)| !unwanted || !**wanted);
+        entries.map(|(entry, _)| u64::from(entry.length)).sum()
+    };
+    length(true) * 100 <= length(false) * u64::from(threshold)
+}
+
+/// A copy that is gone or damaged: there may be another.
+fn is_lost(error: &Error) -> bool {
+    match error {
+        Error::Damaged { .. } | Error::ObjectMissing { .. } => true,
+        Error::Store(error) => matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Truncated),
+        _ => false,
+    }
+}

@@ -1,0 +1,304 @@
+//! Which objects live: how often each is referred to, counted by places: by each live object that names it, each time it does, and by manifests.
+//!
+//! When a count leaves zero the object's own references are counted too; when it comes back to zero they are uncounted. So an archive costs
+//! what is new in it, or gone with it, and never the whole of it. Objects are named by the hash of their bytes, so no counting runs in circles.
+//!
+//! **The saved counts** (saved.rs) are a cache, and cost time, never data (I-R5). What they say is a function of the archives that they name:
+//! a manifest's name is the hash of its bytes, an object's that of its own, so what a set of archives refers to is the same for ever. Counts that
+//! are old, or were put back from a backup, are therefore still true of *their* archives; from there those that came are added and those that
+//! went are taken away. Nobody without the key can make them up; counts that lacked something are never saved; and whatever does not fit (an
+//! object that the index no longer names, a tree of a gone archive that cannot be read, a count below zero) means counting from nothing.
+//!
+//! Stamps that are lost are not held against an archive: no restore needs them, and a compaction need not stop for them.
+
+use std::sync::{Arc, Mutex};
+
+use rayon::iter::{IntoParallelIterator, IntoParallelRefIterator, ParallelIterator};
+
+use super::counts::Counts;
+use super::saved::{self, Roots};
+use crate::error::{Error, Result};
+use crate::format::block::OpenBlock;
+use crate::format::references::{ObjectKind, references, roots as roots_of};
+use crate::id::{ArchiveId, ObjectId, PackId};
+use crate::progress::Monitor;
+use crate::repository::index::Slots;
+use crate::repository::{Archive, Index, Location, Reader, Repository};
+use crate::sync::lock;
+
+/// Most objects that are taken up at a time: they are sorted, so that each of their blocks is opened once.
+const BATCH: usize = 1 << 16;
+/// Most missing objects that are named.
+const MOST_MISSING: usize = 1000;
+
+/// What the archives that exist refer to, by slots of the index that it was counted with.
+#[derive(Debug)]
+pub(crate) struct Live {
+    counts: Counts,
+    missing: Vec<(ArchiveId, ObjectId)>,
+}
+
+impl Live {
+    /// Counts what these archives refer to: from the saved counts if there are any, and saves the counts again if they have changed.
+    ///
+    /// # Errors
+    /// An object of one of the archives cannot be read, or a page of the local index is damaged. One that the index does not name, or of
+    /// which no copy exists, is no error here: it is in [`Live::missing`].
+    pub(crate) fn count(
+        repository: &Repository,
+        index: &Arc<Index>,
+        roots: &[Archive],
+        monitor: &dyn Monitor,
+    ) -> Result<Self> {
+        let wanted: Roots = roots.iter().map(|archive| (archive.id, roots_of(&archive.manifest))).collect();
+        let counting = Counting {
+            index: index.as_ref(),
+            slots: index.slot_table(),
+            reader: Reader::new(repository, Arc::clone(index)),
+            counts: Counts::new(index)?,
+            missing: Mutex::default(),
+            monitor,
+        };
+        let known = saved::load(repository, index, &counting.counts)?;
+        let changed = counting.bring_up(&known, &wanted)?;
+        // What was looked up on a damaged page was taken for missing, or for another slot.
+        counting.slots.check()?;
+        let Counting { counts, missing, .. } = counting;
+        let mut missing = missing.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        missing.sort_unstable();
+        missing.dedup();
+        if changed && missing.is_empty() {
+            saved::save(repository, index, &counts, &wanted)?;
+        }
+        Ok(Self { counts, missing })
+    }
+
+    /// Whether an archive refers to the object of this slot. Slots that the index got after the counting are not known to be alive.
+    pub(crate) fn is_live(&self, slot: usize) -> bool {
+        self.counts.word(slot) != 0
+    }
+
+    /// Whether the object of this slot lives as stamps only, which no restore needs: without them a create reads what is unchanged.
+    pub(crate) fn is_dispensable(&self, slot: usize) -> bool {
+        self.counts.is_only(slot, ObjectKind::Stamps)
+    }
+
+    /// Objects that archives need and that are in no pack, each with one archive that needs it: none, or else nothing may be deleted.
+    pub(crate) fn missing(&self) -> &[(ArchiveId, ObjectId)] {
+        &self.missing
+    }
+
+    /// Count and kinds of a slot's object.
+    #[cfg(test)]
+    pub(crate) fn word(&self, slot: usize) -> u32 {
+        self.counts.word(slot)
+    }
+}
+
+/// Adds an object that is missing, unless enough are named.
+fn note_missing(missing: &mut Vec<(ArchiveId, ObjectId)>, archive: ArchiveId, id: ObjectId) {
+    if missing.len() < MOST_MISSING {
+        missing.push((archive, id));
+    }
+}
+
+/// An object whose references are to be counted, or uncounted.
+#[derive(Clone, Copy, Debug)]
+struct Ahead {
+    slot: usize,
+    kind: ObjectKind,
+    /// Which of the archives came upon it.
+    archive: u32,
+}
+
+/// The same, found in the index.
+#[derive(Debug)]
+struct Located {
+    ahead: Ahead,
+    id: ObjectId,
+    location: Option<Location>,
+}
+
+impl Located {
+    /// Sorts by blocks.
+    fn place(&self) -> Option<(PackId, u32)> {
+        self.location.map(|location| (location.pack, location.offset))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    Add,
+    Remove,
+}
+
+/// A walk over archives in one direction.
+struct Walk<'a> {
+    direction: Direction,
+    archives: Vec<&'a ArchiveId>,
+}
+
+impl Walk<'_> {
+    fn archive(&self, number: u32) -> ArchiveId {
+        self.archives.get(number as usize).map(|id| **id).unwrap_or_default()
+    }
+}
+
+struct Counting<'a> {
+    index: &'a Index,
+    slots: Slots,
+    reader: Reader<'a>,
+    counts: Counts,
+    missing: Mutex<Vec<(ArchiveId, ObjectId)>>,
+    monitor: &'a dyn Monitor,
+}
+
+impl Counting<'_> {
+    /// From the counts of some archives to those of others; whether there was a difference.
+    fn bring_up(&self, known: &Roots, wanted: &Roots) -> Result<bool> {
+        let not_in = |these: &Roots, others: &Roots| -> Roots {
+            these.iter().filter(|(id, _)| !others.contains_key(id)).map(|(id, named)| (*id, named.clone())).collect()
+        };
+        let (new, gone) = (not_in(wanted, known), not_in(known, wanted));
+        // First what came: what both refer to is never uncounted and counted again.
+        self.add(&new)?;
+        match self.walk(&gone, Direction::Remove) {
+            Ok(()) => Ok(!(new.is_empty() && gone.is_empty())),
+            Err(Error::Interrupted) => Err(Error::Interrupted),
+            Err(_) => {
+                self.counts.clear();
+                lock(&self.missing).clear();
+                self.add(wanted)?;
+                Ok(true)
+            }
+        }
+    }
+
+    fn add(&self, roots: &Roots) -> Result<()> {
+        self.walk(roots, Direction::Add)
+    }
+
+    fn walk(&self, roots: &Roots, direction: Direction) -> Result<()> {
+        let walk = Walk { direction, archives: roots.keys().collect() };
+        let mut ahead = Vec::new();
+        for (archive, named) in (0..).zip(roots.values()) {
+            for (kind, id) in named {
+                self.refer(&walk, archive, *kind, id, &mut ahead)?;
+            }
+        }
+        while !ahead.is_empty() {
+            let batch = ahead.split_off(ahead.len().saturating_sub(BATCH));
+            let located = self.locate(batch)?;
+            let blocks: Vec<_> = located.chunk_by(|one, other| one.place() == other.place()).collect();
+            let found: Vec<_> = blocks.par_iter().map(|block| self.read(&walk, block)).collect::<Result<_>>()?;
+            ahead.extend(found.into_iter().flatten());
+        }
+        Ok(())
+    }
+
+    /// Counts or uncounts one reference; adds to `ahead` if that of the object follow.
+    fn refer(
+        &self,
+        walk: &Walk<'_>,
+        archive: u32,
+        kind: ObjectKind,
+        id: &ObjectId,
+        ahead: &mut Vec<Ahead>,
+    ) -> Result<()> {
+        let Some(slot) = self.slots.of(id) else { return self.absent(walk, archive, kind, id) };
+        let mut follow = |kind: ObjectKind| {
+            if !matches!(kind, ObjectKind::Leaf(_)) {
+                ahead.push(Ahead { slot, kind, archive });
+            }
+        };
+        match walk.direction {
+            Direction::Add => {
+                if self.counts.add(slot, kind) {
+                    follow(kind);
+                }
+            }
+            Direction::Remove => {
+                let below = || Error::Internal(format!("object {} was never counted", id.to_hex()));
+                self.counts.remove(slot, kind).ok_or_else(below)?.for_each(follow);
+            }
+        }
+        Ok(())
+    }
+
+    /// Of an archive that exists it is remembered; of one that is gone it is the end of the way.
+    fn absent(&self, walk: &Walk<'_>, archive: u32, kind: ObjectKind, id: &ObjectId) -> Result<()> {
+        match walk.direction {
+            Direction::Add if kind == ObjectKind::Stamps => Ok(()),
+            Direction::Add => {
+                note_missing(&mut lock(&self.missing), walk.archive(archive), *id);
+                Ok(())
+            }
+            Direction::Remove => Err(Error::ObjectMissing { id: id.to_hex() }),
+        }
+    }
+
+    /// Where objects are, in order of packs and blocks.
+    fn locate(&self, batch: Vec<Ahead>) -> Result<Vec<Located>> {
+        let locate = |ahead: Ahead| {
+            let id = self.slots.id(ahead.slot)?;
+            Ok(Located { ahead, id, location: self.index.copies(&id).first().copied() })
+        };
+        let mut located: Vec<_> = batch.into_par_iter().map(locate).collect::<Result<_>>()?;
+        located.sort_by_cached_key(|located| (located.place(), located.location.map(|location| location.position)));
+        Ok(located)
+    }
+
+    /// Opens a block and counts the references of those objects in it that are wanted.
+    fn read(&self, walk: &Walk<'_>, wanted: &[Located]) -> Result<Vec<Ahead>> {
+        if self.monitor.cancelled() {
+            return Err(Error::Interrupted);
+        }
+        // What does not open here is asked for once more below, from every copy.
+        let purpose = ObjectKind::Tree.purpose();
+        let location = wanted.first().and_then(|located| located.location);
+        let block = location.and_then(|location| self.reader.block(purpose, &location).ok());
+        let starts = block.as_ref().map(OpenBlock::starts).unwrap_or_default();
+        let mut found = Vec::new();
+        for Located { ahead, id, location } in wanted {
+            let inside = || {
+                let position = location.as_ref()?.position as usize;
+                let block =
+                    block.as_ref().filter(|block| block.entries.get(position).is_some_and(|at| at.id == *id))?;
+                block.plain.get(*starts.get(position)?..*starts.get(position + 1)?)
+            };
+            match inside() {
+                Some(bytes) => self.refer_all(walk, ahead, id, bytes, &mut found)?,
+                None => match self.reader.object(purpose, id) {
+                    Ok(bytes) => self.refer_all(walk, ahead, id, &bytes, &mut found)?,
+                    Err(Error::Damaged { .. }) if ahead.kind == ObjectKind::Stamps => {
+                        self.absent(walk, ahead.archive, ahead.kind, id)?;
+                    }
+                    Err(Error::ObjectMissing { .. }) => self.absent(walk, ahead.archive, ahead.kind, id)?,
+                    Err(error) => return Err(error),
+                },
+            }
+        }
+        Ok(found)
+    }
+
+    fn refer_all(
+        &self,
+        walk: &Walk<'_>,
+        from: &Ahead,
+        id: &ObjectId,
+        bytes: &[u8],
+        ahead: &mut Vec<Ahead>,
+    ) -> Result<()> {
+        let mut done = Ok(());
+        let decoded = references(from.kind, bytes, &mut |kind, id| {
+            if done.is_ok() {
+                done = self.refer(walk, from.archive, kind, &id, ahead);
+            }
+        });
+        decoded.map_err(|error| Error::Damaged {
+            file: format!("object {} ({:?})", id.to_hex(), from.kind),
+            problem: error.to_string(),
+        })?;
+        done
+    }
+}

@@ -1,0 +1,64 @@
+//! Compaction: docs/gc.md, rules 9 to 16. Every step is a function named as on that page; ops/compact.rs takes them in their order.
+//!
+//! What is chosen for removal decides nothing: safety rests on what follows. The gc record is put (condemn); then, and only then,
+//! everything is looked at again, whatever was known before (look); what any manifest needs and what has no good copy is copied (copy);
+//! new segments stand before old ones go (reindex); packs go, and after all of them the records (drop).
+
+pub(crate) mod copy;
+mod counts;
+pub(crate) mod live;
+pub(crate) mod look;
+pub(crate) mod patience;
+pub(crate) mod plan;
+pub(crate) mod reindex;
+pub(crate) mod retire;
+mod saved;
+mod weigh;
+
+use crate::error::Result;
+use crate::format::file::Class;
+use crate::format::records::GcRecord;
+use crate::id::PackId;
+use crate::repository::Core;
+use crate::repository::gc::look::View;
+use crate::store::{Key, Kind};
+
+/// Most packs that one record names: it stays far below what a small file may have.
+const RECORD_PACKS: usize = 65_536;
+
+/// Rule 11: from here on these packs go, whoever finishes it. Durable on return; never shrunk, never withdrawn.
+pub(crate) fn condemn(core: &Core, packs: &[PackId]) -> Result<()> {
+    for packs in packs.chunks(RECORD_PACKS) {
+        let record = GcRecord { packs: packs.to_vec(), pending: Vec::new(), session: core.session };
+        core.with_reserve(|| core.put_sealed(Kind::Gc, Class::Gc, &record.encode()))?;
+    }
+    Ok(())
+}
+
+/// Packs that were removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Dropped {
+    /// How many.
+    pub packs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Rule 15: the packs of every record that was read.
+pub(crate) fn drop_packs(core: &Core, view: &View) -> Result<Dropped> {
+    let standing: Vec<(&PackId, &u64)> =
+        view.look.packs.iter().filter(|(id, _)| view.look.condemned.contains(id)).collect();
+    let keys: Vec<Key> = standing.iter().map(|(id, _)| Key::pack(**id)).collect();
+    core.store.remove_many(&keys)?;
+    Ok(Dropped { packs: standing.len() as u64, bytes: standing.into_iter().map(|(_, size)| size).sum() })
+}
+
+/// Rule 15, its end: when all of their packs are gone, the records that were read.
+///
+/// A record of pending archives is its author's to end, unless no archive that it names has a manifest any more.
+pub(crate) fn drop_records(core: &Core, view: &View) -> Result<()> {
+    let finished = |record: &GcRecord| record.pending.iter().all(|id| !view.listed.contains(id));
+    let done = view.look.records.iter().filter(|(_, record)| finished(record));
+    let keys: Vec<Key> = done.map(|(id, _)| Key::file(Kind::Gc, *id)).collect();
+    Ok(core.store.remove_many(&keys)?)
+}

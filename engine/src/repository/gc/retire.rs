@@ -1,0 +1,111 @@
+//! What becomes of archives that do not count: purge (rule 10), expire (rule 9), and the marks that they leave behind (rule 16).
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::clock;
+use crate::error::{Error, Result};
+use crate::format::file::Class;
+use crate::format::records::GcRecord;
+use crate::id::ArchiveId;
+use crate::meta::Timestamp;
+use crate::repository::gc::patience::{Patience, session_of};
+use crate::repository::{ArchiveListing, Core, Repository};
+use crate::store::{Key, Kind};
+
+/// A run that stored nothing announces no session; its manifest is pending for a moment, and this is a very long moment.
+const MOMENT: Duration = Duration::from_secs(3600);
+
+/// Archives that a compaction takes away before it looks.
+#[derive(Debug, Default)]
+pub(crate) struct Retired {
+    /// Deleted ones.
+    pub purged: Vec<ArchiveId>,
+    /// Pending ones whose run is thought dead.
+    pub stale: Vec<ArchiveId>,
+}
+
+/// Which archives should go.
+pub(crate) fn retired(
+    repository: &Repository,
+    listing: &ArchiveListing,
+    patience: &Patience,
+    grace: Duration,
+) -> Result<Retired> {
+    let mut retired = Retired::default();
+    for &id in &sorted(&listing.manifests) {
+        if listing.deleted.contains(&id) {
+            retired.purged.push(id);
+        } else if !listing.ok.contains(&id) && is_stale(repository, id, patience, grace)? {
+            retired.stale.push(id);
+        }
+    }
+    Ok(retired)
+}
+
+/// Whether the run that put a pending manifest is thought dead. It may be wrong: then that run makes its archive again.
+fn is_stale(repository: &Repository, id: ArchiveId, patience: &Patience, grace: Duration) -> Result<bool> {
+    if let Some(session) = session_of(repository.core(), &Key::archive(id))?
+        && patience.spares(&session)
+    {
+        return Ok(false);
+    }
+    match repository.archive(id) {
+        Ok(Some(archive)) => Ok(!is_within(archive.manifest.end, grace.min(MOMENT))),
+        Ok(None) => Ok(false),
+        // It will never count for anything, and as a root that nobody can read it would end every compaction.
+        Err(Error::Damaged { .. }) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a time is less than this away, before or behind: clocks may be wrong either way.
+fn is_within(time: Timestamp, span: Duration) -> bool {
+    clock::now().seconds.abs_diff(time.seconds) < span.as_secs()
+}
+
+/// Rule 10: the manifest goes first; its marks stay until nobody can take it for an archive again (tidy).
+pub(crate) fn purge(core: &Core, deleted: &[ArchiveId]) -> Result<()> {
+    let keys: Vec<Key> = deleted.iter().map(|id| Key::archive(*id)).collect();
+    Ok(core.store.remove_many(&keys)?)
+}
+
+/// Rule 9: names pending archives in a record, then looks for their marks, and drops those without. As the record's author, and only
+/// so, it decides; if it dies before, the record stays as long as an archive that it names.
+pub(crate) fn expire(core: &Core, stale: &[ArchiveId]) -> Result<u64> {
+    if stale.is_empty() {
+        return Ok(0);
+    }
+    let record = GcRecord { packs: Vec::new(), pending: stale.to_vec(), session: core.session };
+    let (record, _) = core.with_reserve(|| core.put_sealed(Kind::Gc, Class::Gc, &record.encode()))?;
+    let mut dropped = 0;
+    for id in stale {
+        if core.store.size(&Key::ok_mark(*id))?.is_none() {
+            core.store.remove(&Key::archive(*id))?;
+            dropped += 1;
+        }
+    }
+    core.store.remove(&Key::file(Kind::Gc, record))?;
+    Ok(dropped)
+}
+
+/// Rule 16: marks whose manifest was not listed, and is not there when it is asked for either.
+pub(crate) fn tidy(repository: &Repository) -> Result<()> {
+    let core = repository.core();
+    let listing = repository.list_archives()?;
+    let marked: BTreeSet<ArchiveId> = listing.ok.union(&listing.deleted).copied().collect();
+    let mut orphans = Vec::new();
+    for id in marked.into_iter().filter(|id| !listing.manifests.contains(id)) {
+        if core.store.size(&Key::archive(id))?.is_none() {
+            orphans.extend(listing.ok.contains(&id).then(|| Key::ok_mark(id)));
+            orphans.extend(listing.deleted.contains(&id).then(|| Key::deleted_mark(id)));
+        }
+    }
+    Ok(core.store.remove_many(&orphans)?)
+}
+
+fn sorted(ids: &std::collections::HashSet<ArchiveId>) -> Vec<ArchiveId> {
+    let mut ids: Vec<ArchiveId> = ids.iter().copied().collect();
+    ids.sort_unstable();
+    ids
+}
