@@ -15,6 +15,10 @@ pub(crate) enum Broken {
     HidesNew(Kind),
     /// What is put into this folder appears only some time after its put has returned.
     LatePut(Kind),
+    /// What is put into this folder never appears.
+    Forgets(Kind),
+    /// A listing of this folder leaves something out now and then.
+    Omits(Kind),
 }
 
 /// How long the lies of a flawed store last, in steps.
@@ -44,7 +48,7 @@ impl Flaw {
             self.late.push((step + LAG, key.clone(), bytes));
             return None;
         }
-        Some(bytes)
+        (self.broken != Broken::Forgets(key.kind())).then_some(bytes)
     }
 
     /// Puts what is due.
@@ -69,6 +73,10 @@ impl Flaw {
                     since + LAG <= step
                 });
                 old.collect()
+            }
+            Broken::Omits(broken) if broken == kind => {
+                let is_left_out = |file: &Listed| blake3::hash(format!("{step} {}", file.name).as_bytes()).as_bytes()[0] < 64;
+                listed.into_iter().filter(|file| !is_left_out(file)).collect()
             }
             _ => listed,
         }

@@ -12,7 +12,7 @@ use vault_engine::repository::{Archive, Index, Reader, Repository};
 use vault_engine::store::{MemoryStore, Snapshot};
 
 use crate::process::version_of;
-use crate::universe::{ARCHIVED, Reference, Universe, open, read_tree};
+use crate::universe::{ARCHIVED, Reference, Universe, Version, open, read_tree};
 use crate::world::{Moment, Promises};
 
 /// What is found wrong at a moment.
@@ -38,6 +38,9 @@ fn counting(repository: &Repository, promises: &Promises) -> Result<BTreeSet<Arc
     if let Some((lost, _)) = promises.kept().find(|(id, _)| !counting.contains(id)) {
         return Err(format!("archives/{} is lost", lost.to_hex()));
     }
+    if let Some(gone) = promises.relied_on.difference(&promises.condemned).find(|id| !counting.contains(*id)) {
+        return Err(format!("archives/{} is gone, for the sake of which a prune deleted others", gone.to_hex()));
+    }
     if let Some(back) = promises.deleted.intersection(&counting).next() {
         return Err(format!("archives/{} was deleted and is back", back.to_hex()));
     }
@@ -55,11 +58,11 @@ fn whole(
 ) -> Result<(), String> {
     let archive = repository.archive(id).map_err(|error| error.to_string())?.ok_or("its manifest is gone")?;
     let version = &universe.versions[version_of(&archive)];
-    let roots = (archive.manifest.root_tree(), archive.manifest.root_stamps);
-    if roots != (version.root_tree, version.root_stamps) {
+    let stamps = archive.manifest.root_stamps;
+    if archive.manifest.root_tree() != version.root_tree || !stamps.is_zero() && stamps != version.root_stamps {
         return Err("it is not what was archived".to_owned());
     }
-    for reference @ (is_data, object) in &version.objects {
+    for reference @ (is_data, object) in needed(version, &archive) {
         if !seen.insert(*reference) {
             continue;
         }
@@ -70,6 +73,12 @@ fn whole(
         reader.object(purpose, object).map_err(|error| error.to_string())?;
     }
     Ok(())
+}
+
+/// Every object that an archive of a version refers to. One that was brought back may have no stamps.
+pub(crate) fn needed<'v>(version: &'v Version, archive: &Archive) -> impl Iterator<Item = &'v Reference> {
+    let has_stamps = !archive.manifest.root_stamps.is_zero();
+    version.objects.iter().chain(version.stamps.iter().filter(move |_| has_stamps))
 }
 
 /// Restores every archive that must be there, for real.

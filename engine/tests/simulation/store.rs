@@ -76,6 +76,13 @@ impl Store for SimulatedStore {
         self.scheduler.act(self.process, &asked, |world, random| world.end_listing(number, random))
     }
 
+    /// In the order of their names, in which nobody else needs to bring them.
+    fn remove_many(&self, keys: &[Key]) -> StoreResult<()> {
+        let mut keys: Vec<&Key> = keys.iter().collect();
+        keys.sort_unstable();
+        keys.into_iter().try_for_each(|key| self.remove(key))
+    }
+
     fn remove(&self, key: &Key) -> StoreResult<()> {
         self.scheduler.act(self.process, &Self::asked(Verb::Remove, key), |world, _| {
             world.remove(key);

@@ -79,12 +79,17 @@ impl Trace {
     }
 
     /// What a name is called in the lines.
-    pub(crate) fn short(&self, key: &str) -> String {
+    pub(crate) fn short(&self, word: &str) -> String {
+        let (key, rest) = word.strip_suffix(':').map_or((word, ""), |key| (key, ":"));
+        let known = |done: &&Done| done.asked.key.split('.').next() == key.split('.').next();
+        if !key.contains('/') || !self.0.iter().any(|done| known(&done)) {
+            return word.to_owned();
+        }
         let mut names = Names::default();
         for done in &self.0 {
             names.short(&done.asked.key);
         }
-        names.short(key)
+        names.short(key) + rest
     }
 }
 

@@ -47,8 +47,10 @@ pub(crate) struct Version {
     /// Of the archive of it.
     pub(crate) root_tree: ObjectId,
     pub(crate) root_stamps: ObjectId,
-    /// Every object that the archive refers to.
+    /// Every object that a restore of the archive needs.
     pub(crate) objects: BTreeSet<Reference>,
+    /// Those that only the next archive needs.
+    pub(crate) stamps: BTreeSet<Reference>,
 }
 
 /// One file.
@@ -129,8 +131,9 @@ impl Universe {
     /// Archives a version alone, to know what it gives.
     fn learn(&mut self, folder: PathBuf, files: BTreeMap<PathBuf, Entry>) {
         let number = self.versions.len();
-        let (root_tree, root_stamps, objects) = (ObjectId::zero(), ObjectId::zero(), BTreeSet::new());
-        self.versions.push(Version { folder, files, root_tree, root_stamps, objects });
+        let (root_tree, root_stamps) = (ObjectId::zero(), ObjectId::zero());
+        let (objects, stamps) = (BTreeSet::new(), BTreeSet::new());
+        self.versions.push(Version { folder, files, root_tree, root_stamps, objects, stamps });
         self.show(number);
         let repository = open(Arc::new(MemoryStore::from_snapshot(&self.empty)), None, 0);
         let created = create(&repository, &create_options("learn", "volume", number), None, &Silent).unwrap();
@@ -141,7 +144,7 @@ impl Universe {
         version.root_tree = archive.manifest.root_tree();
         version.root_stamps = archive.manifest.root_stamps;
         collect_tree(&reader, version.root_tree, &mut version.objects);
-        collect_stamps(&reader, version.root_stamps, &mut version.objects);
+        collect_stamps(&reader, version.root_stamps, &mut version.stamps);
     }
 }
 

@@ -8,6 +8,7 @@ use vault_engine::store::{Key, Kind, Listed, MemoryStore, Snapshot, Store, Store
 
 use crate::flaw::Flaw;
 use crate::random::Random;
+use crate::steps::{Followed, Taken};
 use crate::trace::{Asked, Done, Outcome, Trace};
 
 /// A moment at which everything that was promised must be true.
@@ -27,6 +28,10 @@ pub(crate) struct Promises {
     pub(crate) condemned: BTreeSet<ArchiveId>,
     /// Archives that a delete or prune said it had deleted.
     pub(crate) deleted: BTreeSet<ArchiveId>,
+    /// Archives that a prune kept, and deleted others because of them.
+    pub(crate) relied_on: BTreeSet<ArchiveId>,
+    /// Archives that are protected.
+    pub(crate) protected: BTreeSet<ArchiveId>,
 }
 
 impl Promises {
@@ -53,6 +58,11 @@ pub(crate) struct Actor {
     pub(crate) name: String,
     /// Its `.del` marks delete what it was told to delete.
     pub(crate) deletes: bool,
+    /// It may remove a manifest of its own that cannot be completed.
+    pub(crate) takes_back: bool,
+    pub(crate) steps: Followed,
+    /// What was protected when it began: it must leave that alone.
+    pub(crate) spares: BTreeSet<ArchiveId>,
 }
 
 /// See the file's header.
@@ -66,6 +76,12 @@ pub(crate) struct World {
     /// What was found wrong on the way.
     pub(crate) wrong: Vec<String>,
     pub(crate) actors: Vec<Actor>,
+    /// Steps of the protocol that were taken by processes that are gone.
+    pub(crate) steps: Taken,
+    /// A writer took back an archive that it could not complete.
+    took_back: bool,
+    /// Somebody protected something, or tried to.
+    pub(crate) has_events: bool,
     flaw: Flaw,
     open: Vec<Open>,
     listings: u64,
@@ -82,6 +98,9 @@ impl World {
             moments: Vec::new(),
             wrong: Vec::new(),
             actors: Vec::new(),
+            steps: Taken::new(),
+            took_back: false,
+            has_events: false,
             flaw,
             open: Vec::new(),
             listings: 0,
@@ -99,15 +118,40 @@ impl World {
         self.moments.push(Moment { step, files, promises });
     }
 
+    /// Whether archives of which a compaction says that something is missing (`aid:…`; none: it found no such archive any more) are such as
+    /// never counted: their writers will find out too, and take them back.
+    pub(crate) fn gave_up(&self, archives: &[String]) -> bool {
+        let counts = |name: &String| {
+            let digits = name.trim_start_matches("aid:");
+            self.promises.kept().any(|(id, _)| id.to_hex().starts_with(digits))
+        };
+        let is_pending = |key: &Key| !key.name().contains('.') && self.has_no_mark(key);
+        let archives_there = || self.store.files().into_iter().filter(|key| key.kind() == Kind::Archives);
+        !archives.iter().any(counts) && (self.took_back || archives_there().any(|key| is_pending(&key)))
+    }
+
+    fn has_no_mark(&self, manifest: &Key) -> bool {
+        let mark = Key::listed(Kind::Archives, format!("{}.ok", manifest.name()));
+        self.store.size(&mark).is_ok_and(|size| size.is_none())
+    }
+
     /// Notes an operation. Moments after something went are remembered more often.
     pub(crate) fn record(&mut self, process: usize, asked: &Asked, outcome: Outcome, random: &mut Random) {
-        let actor = &self.actors[process];
+        let actor = &mut self.actors[process];
+        if !actor.steps.take(asked) {
+            self.wrong.push(format!("{} left the protocol: {asked} at step {}", actor.name, self.step));
+        }
         if actor.deletes
             && asked.verb == Verb::Put
             && let Some(id) = deleted_by(&asked.key)
         {
             self.promises.condemned.insert(id);
+            if actor.spares.contains(&id) {
+                self.wrong.push(format!("{} deletes archives/{}, which is protected", actor.name, id.to_hex()));
+            }
         }
+        self.has_events |= asked.kind == Kind::Events;
+        self.took_back |= actor.takes_back && is_manifest(asked) && asked.verb == Verb::Remove;
         let process = actor.name.clone();
         self.trace.0.push(Done { step: self.step, process, asked: asked.clone(), outcome });
         let worth = match (asked.verb, asked.kind) {
@@ -168,6 +212,10 @@ impl World {
         listed.sort_unstable();
         Ok(listed.into_iter().map(|(name, size)| Listed { name, size }).collect())
     }
+}
+
+fn is_manifest(asked: &Asked) -> bool {
+    asked.kind == Kind::Archives && !asked.key.contains('.')
 }
 
 /// The archive whose `.del` mark this is.
