@@ -20,6 +20,7 @@ use crate::steps::Taken;
 use crate::universe::Universe;
 
 mod flaw;
+mod history;
 mod oracle;
 mod process;
 #[allow(dead_code, unreachable_pub, reason = "shared with the model, which uses other parts")]
@@ -106,11 +107,9 @@ fn the_oracle_notices_stores_that_break_their_promises() {
     let flaws = [
         Broken::StaleListing(Kind::Packs),
         Broken::StaleListing(Kind::Archives),
-        Broken::StaleListing(Kind::Gc),
         Broken::HidesNew(Kind::Archives),
         Broken::HidesNew(Kind::Gc),
         Broken::Omits(Kind::Archives),
-        Broken::LatePut(Kind::Gc),
         Broken::Forgets(Kind::Index),
     ];
     let mut blind = Vec::new();

@@ -267,7 +267,7 @@ fn one_of(archives: &[Archive], which: usize) -> Option<Archive> {
 }
 
 /// An archive by its full id.
-fn wanted(archive: &Archive) -> Wanted {
+pub(crate) fn wanted(archive: &Archive) -> Wanted {
     let id = archive.id.to_hex();
     Wanted { text: format!("aid:{id}"), selector: Selector::Id(id) }
 }

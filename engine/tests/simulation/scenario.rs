@@ -42,9 +42,11 @@ pub(crate) fn run(universe: &Arc<Universe>, seed: u64, broken: Broken) -> Story 
     simulation::begin(seed, START);
     let folder = universe.folder("seed");
     fs::create_dir(&folder).unwrap();
-    let mut world = World::new(&universe.empty, Flaw::new(broken));
+    let history = random.pick(&universe.histories);
+    let mut world = World::new(&history.files, Flaw::new(broken));
+    world.promises = history.promises.clone();
     let mut ran = 0;
-    let versions: Vec<_> = (0..4).map(|_| random.below(universe.versions.len())).collect();
+    let versions: Vec<_> = (0..4).map(|_| *random.pick(&history.versions)).collect();
     for night in 0..random.between(1, 3) {
         let processes = night_of(&versions, &mut random, night);
         let turns = Random::new(seed, &format!("night {night}"));
@@ -131,7 +133,7 @@ fn night_of(versions: &[usize], random: &mut Random, night: usize) -> Vec<Proces
             _ => Task::Prune { rules: rules(random) },
         });
     }
-    for _ in 0..random.below(4) {
+    for _ in 0..random.between(1, 3) {
         let threshold = u8::try_from(random.below(101)).unwrap();
         let max_repack = if random.per_mille(800) { None } else { Some(random.of_any_size(16)) };
         let grace = if random.per_mille(700) { Duration::ZERO } else { CompactOptions::default().grace };

@@ -54,7 +54,7 @@ impl Store for SimulatedStore {
 
     fn put(&self, key: &Key, bytes: &[u8]) -> StoreResult<()> {
         self.scheduler.act(self.process, &Self::asked(Verb::Put, key), |world, _| {
-            world.put(key, bytes.to_vec());
+            world.put(self.process, key, bytes.to_vec());
             Ok(())
         })
     }
@@ -69,9 +69,9 @@ impl Store for SimulatedStore {
             return self.scheduler.world(|world| world.store.clone()).list(kind);
         }
         if !self.paged {
-            return self.scheduler.act(self.process, &asked, |world, _| world.list(kind));
+            return self.scheduler.act(self.process, &asked, |world, _| world.list(self.process, kind));
         }
-        let number = self.scheduler.act(self.process, &asked, |world, _| world.begin_listing(kind))?;
+        let number = self.scheduler.act(self.process, &asked, |world, _| world.begin_listing(self.process, kind))?;
         asked.ends = true;
         self.scheduler.act(self.process, &asked, |world, random| world.end_listing(number, random))
     }
@@ -106,7 +106,7 @@ impl Upload for SimulatedUpload {
     fn finish(self: Box<Self>, key: &Key) -> StoreResult<()> {
         let Self { store, bytes } = *self;
         store.scheduler.act(store.process, &SimulatedStore::asked(Verb::Finish, key), |world, _| {
-            world.put(key, bytes);
+            world.put(store.process, key, bytes);
             Ok(())
         })
     }

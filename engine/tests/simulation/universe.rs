@@ -23,6 +23,7 @@ use vault_engine::repository::{InitOptions, OpenOptions, Reader, Repository};
 use vault_engine::simulation;
 use vault_engine::store::{MemoryStore, Snapshot, Store};
 
+use crate::history::{self, History};
 use crate::process::create_options;
 use crate::random::Random;
 
@@ -68,6 +69,8 @@ pub(crate) struct Universe {
     pub(crate) versions: Vec<Version>,
     /// An empty repository.
     pub(crate) empty: Snapshot,
+    /// Repositories that are not.
+    pub(crate) histories: Vec<History>,
 }
 
 impl Universe {
@@ -90,9 +93,11 @@ impl Universe {
             profile: small_profile(),
         };
         Repository::init(&store, &options).unwrap();
-        let mut universe = Self { folder, versions: Vec::new(), empty: store.snapshot() };
+        let (versions, histories) = (Vec::new(), Vec::new());
+        let mut universe = Self { folder, versions, empty: store.snapshot(), histories };
         universe.make_versions();
         simulation::end();
+        universe.histories = history::make(&universe);
         universe
     }
 

@@ -164,9 +164,8 @@ impl World {
     }
 
     /// Puts a file, or what the flaw makes of that.
-    pub(crate) fn put(&mut self, key: &Key, bytes: Vec<u8>) {
-        self.flaw.settle(&self.store, self.step);
-        if let Some(bytes) = self.flaw.delays(key, bytes, self.step) {
+    pub(crate) fn put(&mut self, process: usize, key: &Key, bytes: Vec<u8>) {
+        if self.flaw.puts(process, key, self.step) {
             let size = bytes.len() as u64;
             self.store.insert_raw(key.clone(), bytes);
             self.touch(key, size);
@@ -189,16 +188,15 @@ impl World {
     }
 
     /// A listing at one moment.
-    pub(crate) fn list(&mut self, kind: Kind) -> StoreResult<Vec<Listed>> {
-        self.flaw.settle(&self.store, self.step);
+    pub(crate) fn list(&mut self, process: usize, kind: Kind) -> StoreResult<Vec<Listed>> {
         let listed = self.store.list(kind)?;
-        Ok(self.flaw.lists(kind, listed, self.step))
+        Ok(self.flaw.lists(process, kind, listed, self.step))
     }
 
     /// Begins a listing that takes a while.
-    pub(crate) fn begin_listing(&mut self, kind: Kind) -> StoreResult<u64> {
+    pub(crate) fn begin_listing(&mut self, process: usize, kind: Kind) -> StoreResult<u64> {
         self.listings += 1;
-        let steady = self.list(kind)?.into_iter().map(|file| (file.name, file.size)).collect();
+        let steady = self.list(process, kind)?.into_iter().map(|file| (file.name, file.size)).collect();
         self.open.push(Open { number: self.listings, kind, steady, fleeting: BTreeMap::new() });
         Ok(self.listings)
     }
