@@ -62,7 +62,8 @@ impl Flaw {
                 listed.into_iter().filter(|file| !is_hidden(file)).collect()
             }
             Broken::Omits(broken) if broken == kind => {
-                let is_left_out = |file: &Listed| blake3::hash(format!("{step} {}", file.name).as_bytes()).as_bytes()[0] < 64;
+                let is_left_out =
+                    |file: &Listed| blake3::hash(format!("{step} {}", file.name).as_bytes()).as_bytes()[0] < 64;
                 listed.into_iter().filter(|file| !is_left_out(file)).collect()
             }
             _ => listed,

@@ -115,7 +115,8 @@ fn the_oracle_notices_stores_that_break_their_promises() {
     let mut blind = Vec::new();
     for broken in flaws {
         // Found wrong by looking at the archives, not by what a process had to say.
-        let is_noticed = |seed: &u64| run(&universe, *seed, broken).verdict.is_err_and(|problem| problem.starts_with("at step"));
+        let is_noticed =
+            |seed: &u64| run(&universe, *seed, broken).verdict.is_err_and(|problem| problem.starts_with("at step"));
         match SEEDS.into_iter().find(is_noticed) {
             Some(seed) => println!("{broken:?}: noticed in seed {seed}"),
             None => blind.push(broken),

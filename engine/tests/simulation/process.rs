@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use vault_engine::chunker::ChunkerRequest;
-use vault_engine::compress::Compression;
 use vault_engine::clock;
+use vault_engine::compress::Compression;
 use vault_engine::error::{Error, Result};
 use vault_engine::id::ArchiveId;
 use vault_engine::ops::archives::{self, Selector, Wanted};
@@ -204,7 +204,9 @@ impl Runner {
         self.said(number, |promises| {
             promises.deleted.extend(ids(|fate| !fate.stays()));
             if report.pruned() > 0 {
-                promises.relied_on.extend(ids(|fate| matches!(fate, pruning::Fate::Kept(_) | pruning::Fate::Protected)));
+                promises
+                    .relied_on
+                    .extend(ids(|fate| matches!(fate, pruning::Fate::Kept(_) | pruning::Fate::Protected)));
             }
         });
         Ok(())
@@ -245,7 +247,9 @@ impl Runner {
             // Somebody else deleted, purged or brought back what it had chosen.
             (Task::Create { .. }, _) => false,
             // A pending archive whose writer is about to give it up, or will never be.
-            (Task::Compact { .. }, Error::Incomplete { archives, .. }) => self.scheduler.world(|world| world.gave_up(archives)),
+            (Task::Compact { .. }, Error::Incomplete { archives, .. }) => {
+                self.scheduler.world(|world| world.gave_up(archives))
+            }
             (Task::Compact { .. }, _) => false,
             (_, Error::Archive(_)) => true,
             (Task::Delete { .. }, Error::Usage(_)) => self.scheduler.world(|world| world.has_events),

@@ -137,8 +137,7 @@ fn night_of(versions: &[usize], random: &mut Random, night: usize) -> Vec<Proces
         let threshold = u8::try_from(random.below(101)).unwrap();
         let max_repack = if random.per_mille(800) { None } else { Some(random.of_any_size(16)) };
         let grace = if random.per_mille(700) { Duration::ZERO } else { CompactOptions::default().grace };
-        let options =
-            CompactOptions { threshold, max_repack, grace, jobs: Some(1), ..CompactOptions::default() };
+        let options = CompactOptions { threshold, max_repack, grace, jobs: Some(1), ..CompactOptions::default() };
         let host = *random.pick(&[0, 1, 9]);
         tasks.push(Task::Compact { host, options });
     }
@@ -163,7 +162,8 @@ fn rules(random: &mut Random) -> Rules {
 }
 
 fn fate(random: &mut Random, troubled: bool) -> Fate {
-    let clock = if random.per_mille(500) { 0 } else { i64::try_from(random.below(2 * 365 * 24 * 3600)).unwrap() - YEAR };
+    let clock =
+        if random.per_mille(500) { 0 } else { i64::try_from(random.below(2 * 365 * 24 * 3600)).unwrap() - YEAR };
     let mut blows = Vec::new();
     if troubled && random.per_mille(250) {
         let blow = *random.pick(&[Blow::DiesBefore, Blow::DiesAfter]);

@@ -97,7 +97,13 @@ pub(crate) struct Scheduler {
 
 impl Scheduler {
     /// For processes with these fates.
-    pub(crate) fn new(universe: Arc<Universe>, fates: Vec<Fate>, manners: Manners, random: Random, world: World) -> Self {
+    pub(crate) fn new(
+        universe: Arc<Universe>,
+        fates: Vec<Fate>,
+        manners: Manners,
+        random: Random,
+        world: World,
+    ) -> Self {
         let turns = fates.iter().map(|_| Condvar::new()).collect();
         let seat = |fate: Fate| Seat {
             asleep_until: world.step + fate.begins,

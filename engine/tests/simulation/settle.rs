@@ -22,8 +22,7 @@ use crate::universe::{Universe, open};
 pub(crate) fn settle(universe: &Universe, files: &Snapshot) -> Result<Snapshot, String> {
     let store = MemoryStore::from_snapshot(files);
     let repository = open(Arc::new(store.clone()), None, 99);
-    let options =
-        CompactOptions { threshold: 0, grace: Duration::ZERO, jobs: Some(1), ..CompactOptions::default() };
+    let options = CompactOptions { threshold: 0, grace: Duration::ZERO, jobs: Some(1), ..CompactOptions::default() };
     for _ in 0..2 {
         compact(&repository, &options, &Silent).map_err(|error| format!("a compaction run alone: {error}"))?;
     }
@@ -44,7 +43,8 @@ fn is_tidy(repository: &Repository, store: &MemoryStore) -> Result<(), String> {
         return Err("after two compactions archives and marks do not match".to_owned());
     }
     for key in store.files().into_iter().filter(|key| key.kind() == Kind::Gc) {
-        let payload = open_file(repository.ring(), Class::Gc, &read(store, &key)).map_err(|error| format!("{error:?}"))?;
+        let payload =
+            open_file(repository.ring(), Class::Gc, &read(store, &key)).map_err(|error| format!("{error:?}"))?;
         let record = GcRecord::decode(&payload).map_err(|error| error.to_string())?;
         if !record.packs.is_empty() || !record.pending.iter().any(|id| listing.manifests.contains(id)) {
             return Err(format!("after two compactions {key} is left"));
@@ -71,11 +71,17 @@ fn holds_what_is_needed(universe: &Universe, repository: &Repository, store: &Me
             held.extend(blocks.iter().flat_map(|block| block.entries.iter().map(|entry| entry.id)));
         }
     }
-    let there: BTreeSet<PackId> =
-        store.files().iter().filter(|key| key.kind() == Kind::Packs).filter_map(|key| PackId::from_hex(key.name())).collect();
+    let there: BTreeSet<PackId> = store
+        .files()
+        .iter()
+        .filter(|key| key.kind() == Kind::Packs)
+        .filter_map(|key| PackId::from_hex(key.name()))
+        .collect();
     if packs != there {
         let (named, unnamed) = (packs.difference(&there).count(), there.difference(&packs).count());
-        return Err(format!("after two compactions {named} packs are named and gone, {unnamed} are there and not named"));
+        return Err(format!(
+            "after two compactions {named} packs are named and gone, {unnamed} are there and not named"
+        ));
     }
     let needed = needed_by_all(universe, repository)?;
     held.sort_unstable();

@@ -107,7 +107,8 @@ impl Names {
         if !key.contains('/') {
             return key.to_owned();
         }
-        let (stem, mark) = name.split_once('.').map_or((name, String::new()), |(stem, mark)| (stem, format!(".{mark}")));
+        let (stem, mark) =
+            name.split_once('.').map_or((name, String::new()), |(stem, mark)| (stem, format!(".{mark}")));
         let number = *self.numbers.entry(format!("{folder}/{stem}")).or_insert_with(|| {
             let used = self.used.entry(folder.to_owned()).or_default();
             *used += 1;

@@ -238,7 +238,8 @@ pub(crate) fn read_tree(root: &Path) -> BTreeMap<PathBuf, Entry> {
                 continue;
             }
             let mtime = about.modified().unwrap().duration_since(UNIX_EPOCH).unwrap().as_secs();
-            let entry = Entry { bytes: fs::read(&path).unwrap().into(), mode: about.permissions().mode() & 0o7777, mtime };
+            let entry =
+                Entry { bytes: fs::read(&path).unwrap().into(), mode: about.permissions().mode() & 0o7777, mtime };
             found.insert(path.strip_prefix(root).unwrap().to_owned(), entry);
         }
     }
