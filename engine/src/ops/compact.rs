@@ -219,7 +219,10 @@ impl Compaction<'_> {
         self.report.segments_after = segments;
         self.report.spared = plan.spared;
         if plan.strange > 0 {
-            let message = format!("{} packs have another size than the index says and are left alone; run `vault check`", plan.strange);
+            let message = format!(
+                "{} packs have another size than the index says and are left alone; run `vault check`",
+                plan.strange
+            );
             self.report.left.push(message);
         }
     }
@@ -267,7 +270,9 @@ impl Compaction<'_> {
             let taken = batch(rest, room.min(budget));
             let Some((now, later)) = rest.split_at_checked(taken).filter(|(now, _)| !now.is_empty()) else {
                 if room < budget {
-                    self.report.left.push("more packs are partly dead: the disk has no room to copy what lives in them".to_owned());
+                    self.report
+                        .left
+                        .push("more packs are partly dead: the disk has no room to copy what lives in them".to_owned());
                 } else {
                     self.note_budget();
                 }
@@ -294,12 +299,18 @@ impl Compaction<'_> {
         gc::condemn(core, &ids)?;
         for _ in 0..LOOKS {
             let view = self.look(HashSet::new())?;
-            if !self.copy(&view)? {
-                continue;
+            match self.copy(&view) {
+                // A full disk: what owes nothing goes first, so that there is room for what is owed.
+                Err(error) if is_full(&error) && gc::drop_idle(core, &view)? > 0 => continue,
+                copied => {
+                    if !copied? {
+                        continue;
+                    }
+                }
             }
             let dropped = match reindex::reindex(core, &view) {
                 // A full disk: what is condemned goes first, which the proof allows; readers may have to look twice.
-                Err(Error::Store(error)) if error.kind == StoreErrorKind::NoSpace => {
+                Err(error) if is_full(&error) => {
                     let dropped = gc::drop_packs(core, &view)?;
                     reindex::reindex(core, &view)?;
                     dropped
@@ -341,6 +352,10 @@ impl Compaction<'_> {
         }
         Ok(copied.objects >= view.weights.owed)
     }
+}
+
+fn is_full(error: &Error) -> bool {
+    matches!(error, Error::Store(error) if error.kind == StoreErrorKind::NoSpace)
 }
 
 /// How many of these packs can be copied at once.

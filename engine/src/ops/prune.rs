@@ -225,8 +225,7 @@ fn advice(groups: &Groups, options: &PruneOptions) -> Option<String> {
     let names = groups.values().flatten().map(|archive| archive.manifest.name.as_str());
     let mut prefixes: BTreeMap<&str, usize> = BTreeMap::new();
     for name in names {
-        let end = name.find(|letter: char| letter.is_ascii_digit()).unwrap_or(name.len());
-        *prefixes.entry(name.get(..end).unwrap_or(name)).or_default() += 1;
+        *prefixes.entry(before_time(name)).or_default() += 1;
     }
     let shared: BTreeSet<&str> = prefixes
         .into_iter()
@@ -239,4 +238,15 @@ fn advice(groups: &Groups, options: &PruneOptions) -> Option<String> {
          as one group: -a '{prefix}*'",
         groups.len()
     ))
+}
+
+/// What stands before a year, or else before any number.
+fn before_time(name: &str) -> &str {
+    let is_digit = |letter: char| letter.is_ascii_digit();
+    let year = name.char_indices().map(|(at, _)| at).find(|at| {
+        let digits = name.get(*at..).unwrap_or_default().chars().take_while(|letter| is_digit(*letter));
+        digits.count() >= 4
+    });
+    let end = year.or_else(|| name.find(is_digit)).unwrap_or(name.len());
+    name.get(..end).unwrap_or(name)
 }

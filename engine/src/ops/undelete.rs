@@ -104,7 +104,8 @@ fn revive(repository: &Repository, deleted: Archive, monitor: &dyn Monitor) -> R
 fn gather(repository: &Repository, index: Index, manifest: &Manifest) -> Result<Option<(References, Vec<FileId>)>> {
     let index = Arc::new(index);
     let reader = Reader::new(repository, Arc::clone(&index));
-    let mut packer = Packer::new(repository, Arc::clone(&index), Compression::default(), Verb::Create, &manifest.series());
+    let mut packer =
+        Packer::new(repository, Arc::clone(&index), Compression::default(), Verb::Create, &manifest.series());
     let kept = index.pack_set();
     let walked = each_object(&reader, manifest, &mut |purpose: Purpose, object| {
         match packer.claim(&object) {

@@ -44,6 +44,8 @@ struct PackState {
     offset: u64,
     plain_bytes: u64,
     blocks: Vec<BlockEntry>,
+    /// A write has failed: nobody knows how much of it is there, so nothing may follow it.
+    broken: bool,
 }
 
 impl OpenPack {
@@ -54,7 +56,8 @@ impl OpenPack {
         upload.append(cipher.header())?;
         let mut hasher = Box::new(blake3::Hasher::new());
         hasher.update(cipher.header());
-        let state = PackState { upload, hasher, offset: HEADER_LEN as u64, plain_bytes: 0, blocks: Vec::new() };
+        let state =
+            PackState { upload, hasher, offset: HEADER_LEN as u64, plain_bytes: 0, blocks: Vec::new(), broken: false };
         Ok(Self {
             class,
             cipher: CipherBox(cipher),
@@ -78,6 +81,11 @@ impl OpenPack {
     /// Bytes for which room was taken.
     pub(super) fn reserved(&self) -> u64 {
         self.reserved.load(Ordering::Relaxed)
+    }
+
+    /// Whether a write to it has failed. Such a pack is given up; what is in it was not stored.
+    pub(super) fn is_broken(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).broken
     }
 
     /// Seals blocks for this pack.
@@ -145,8 +153,13 @@ impl OpenPack {
 
 impl PackState {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.broken {
+            return Err(Error::Internal("a write to a pack that was given up".to_owned()));
+        }
         self.hasher.update(bytes);
-        self.upload.append(bytes)?;
+        let written = self.upload.append(bytes);
+        self.broken = written.is_err();
+        written?;
         self.offset += bytes.len() as u64;
         Ok(())
     }

@@ -207,7 +207,12 @@ impl Packer {
     }
 
     /// Compresses a block of claimed objects as it is told to, and stores it.
-    pub(crate) fn put_block(&self, purpose: Purpose, content: &BlockContent<'_>, compression: Compression) -> Result<()> {
+    pub(crate) fn put_block(
+        &self,
+        purpose: Purpose,
+        content: &BlockContent<'_>,
+        compression: Compression,
+    ) -> Result<()> {
         self.put_compressed(purpose, compress_block(content, compression)?, content.entries, content.plain.len())
     }
 
@@ -263,7 +268,8 @@ impl Packer {
 
     /// The last one to let go of a full pack hands it on.
     fn let_go(&self, pack: Arc<OpenPack>) -> Result<()> {
-        let Some(pack) = Arc::into_inner(pack) else { return Ok(()) };
+        // Whoever could not write to it says so; a later write that succeeds must not make it look whole.
+        let Some(pack) = Arc::into_inner(pack).filter(|pack| !pack.is_broken()) else { return Ok(()) };
         let stopped = || Error::Internal("the thread that finishes packs is gone".to_owned());
         let (sender, _) = self.done.as_ref().ok_or_else(stopped)?;
         sender.send(pack).map_err(|_| self.shared.check().err().unwrap_or_else(stopped))

@@ -1,27 +1,40 @@
-//! Compaction through the engine: what it frees, what it must not.
+//! Compaction through the engine: what it frees, what it must never lose, whatever else happens meanwhile.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
+use vault_engine::error::{Error, Result};
+use vault_engine::format::file::{Class, open_file, seal_file};
 use vault_engine::format::mark::Mark;
-use vault_engine::id::ArchiveId;
+use vault_engine::format::records::GcRecord;
+use vault_engine::format::segment::Segment;
+use vault_engine::id::{ArchiveId, FileId, PackId};
+use vault_engine::ops::archives;
+use vault_engine::ops::check::{CheckOptions, Finding, Severity, check};
 use vault_engine::ops::compact::{CompactOptions, CompactReport, compact};
-use vault_engine::ops::create::Created;
+use vault_engine::ops::create::{CreateOptions, create};
 use vault_engine::progress::Silent;
-use vault_engine::repository::Repository;
-use vault_engine::store::{Key, Kind, MemoryStore, Store};
+use vault_engine::repository::{PackState, Repository};
+use vault_engine::store::{Key, Kind, MemoryStore, Operation, Store};
 
 use crate::sample::{self, noise};
 
-/// A source of twenty small files and a large one, on its way through some nights.
-struct Nights {
-    folder: TempDir,
-    store: MemoryStore,
-    cache: TempDir,
-}
+mod cached;
+mod crashes;
+mod damage;
+mod duplicates;
+mod frees;
+mod hooked;
+mod limited;
+mod limits;
+mod nights;
+mod races;
+mod random;
 
+/// Patient with nobody, so that a test sees everything that a compaction does.
 const AT_ONCE: CompactOptions = CompactOptions {
     threshold: 10,
     max_repack: None,
@@ -31,72 +44,176 @@ const AT_ONCE: CompactOptions = CompactOptions {
     jobs: Some(2),
 };
 
-impl Nights {
+/// Everything that is dead at all goes.
+const THOROUGH: CompactOptions = CompactOptions { threshold: 0, ..AT_ONCE };
+
+type Files = BTreeMap<PathBuf, Vec<u8>>;
+/// Archives that must restore, and what to.
+type Kept = BTreeMap<ArchiveId, Files>;
+
+/// A source, a repository, and what was archived of the one in the other.
+struct World {
+    folder: TempDir,
+    store: MemoryStore,
+    kept: Kept,
+}
+
+impl World {
     fn new() -> Self {
-        let nights = Self { folder: TempDir::new().unwrap(), store: sample::memory(), cache: TempDir::new().unwrap() };
-        fs::create_dir(nights.source()).unwrap();
-        fs::write(nights.source().join("large"), noise(1, 3_000_000)).unwrap();
-        for number in 0..20 {
-            fs::write(nights.source().join(format!("small {number}")), noise(100 + number, 20_000)).unwrap();
-        }
-        nights
+        let world = Self { folder: TempDir::new().unwrap(), store: sample::memory(), kept: Kept::new() };
+        fs::create_dir(world.source()).unwrap();
+        world
     }
 
     fn source(&self) -> PathBuf {
         self.folder.path().join("source")
     }
 
-    fn repository(&self) -> Repository {
-        sample::try_open(self.store.clone(), Some(self.cache.path())).unwrap()
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        fs::write(self.source().join(name), bytes).unwrap();
     }
 
-    /// One night: some files change, then an archive.
-    fn night(&self, number: u64) -> Created {
-        for changed in 0..5 {
-            let name = format!("small {}", (number * 5 + changed) % 20);
-            fs::write(self.source().join(name), noise(number * 1000 + changed, 20_000)).unwrap();
-        }
-        sample::archive(&self.repository(), &self.source())
+    fn remove(&self, name: &str) {
+        fs::remove_file(self.source().join(name)).unwrap();
     }
 
-    fn delete(&self, id: ArchiveId) {
-        self.store.put(&Key::deleted_mark(id), &Mark::Deleted.encode(id)).unwrap();
+    /// Archives the source as it is now.
+    fn archive(&mut self) -> ArchiveId {
+        let options = self.options();
+        self.archive_as(&options)
     }
 
-    fn compact(&self) -> CompactReport {
-        compact(&self.repository(), &AT_ONCE, &Silent).unwrap()
+    fn archive_as(&mut self, options: &CreateOptions) -> ArchiveId {
+        let created = create(&sample::open(self.store.clone()), options, None, &Silent).unwrap();
+        let id = created.archive.unwrap().id;
+        self.kept.insert(id, sample::files(&self.source()));
+        id
     }
 
-    fn count(&self, kind: Kind) -> usize {
-        self.store.list(kind).unwrap().len()
+    fn options(&self) -> CreateOptions {
+        sample::options(&[&self.source()])
     }
 
-    fn bytes(&self) -> u64 {
-        self.store.list(Kind::Packs).unwrap().iter().map(|file| file.size).sum()
+    fn delete(&mut self, id: ArchiveId) {
+        self.kept.remove(&id).expect("an archive that counts");
+        delete(&self.store, id);
+    }
+
+    fn compact(&self, options: &CompactOptions) -> CompactReport {
+        try_compact(&self.store, options).unwrap()
+    }
+
+    /// The repository as it is, for one who may do with it what he likes.
+    fn copy(&self) -> MemoryStore {
+        MemoryStore::from_snapshot(&self.store.snapshot())
+    }
+
+    #[track_caller]
+    fn assert_whole(&self) {
+        assert_whole(&self.store, &self.kept, &self.source());
     }
 }
 
-fn id(created: &Created) -> ArchiveId {
-    created.archive.as_ref().unwrap().id
+fn try_compact(store: &(impl Store + Clone + 'static), options: &CompactOptions) -> Result<CompactReport> {
+    compact(&sample::open(store.clone()), options, &Silent)
 }
 
-#[test]
-fn what_only_deleted_archives_needed_is_freed() {
-    let nights = Nights::new();
-    let first = nights.night(1);
-    fs::write(nights.source().join("large"), noise(2, 3_000_000)).unwrap();
-    let second = nights.night(2);
-    let before = nights.bytes();
-    nights.delete(id(&first));
-    let report = nights.compact();
-    eprintln!("{report:?}");
-    assert_eq!(report.purged, 1);
-    assert!(nights.bytes() < before / 2 + 300_000, "{} of {before}", nights.bytes());
-    let target = TempDir::new().unwrap();
-    let restored = sample::restore_all(&nights.repository(), &second, &nights.source(), target.path());
-    assert_eq!(sample::files(&restored), sample::files(&nights.source()));
-    let again = nights.compact();
-    eprintln!("{again:?}");
-    assert_eq!(again.freed_bytes, 0);
-    assert_eq!(nights.count(Kind::Archives), 2);
+fn delete(store: &dyn Store, id: ArchiveId) {
+    store.put(&Key::deleted_mark(id), &Mark::Deleted.encode(id)).unwrap();
+}
+
+/// Puts a gc record, as a compaction would that ended there.
+fn condemn(repository: &Repository, store: &dyn Store, packs: Vec<PackId>, pending: Vec<ArchiveId>) {
+    let payload = GcRecord { packs, pending, session: [2; 16] }.encode();
+    let bytes = seal_file(repository.ring(), Class::Gc, [2; 16], &payload).unwrap();
+    let name = FileId::from_bytes(*blake3::hash(&bytes).as_bytes());
+    store.put(&Key::file(Kind::Gc, name), &bytes).unwrap();
+}
+
+/// How often a loop runs that could run for longer: docs/testing.md.
+fn times(usually: usize) -> usize {
+    let factor = std::env::var("VAULT_TEST_FACTOR").ok().and_then(|factor| factor.parse::<usize>().ok());
+    usually * factor.unwrap_or(1)
+}
+
+fn names(store: &dyn Store, kind: Kind) -> BTreeSet<String> {
+    store.list(kind).unwrap().into_iter().map(|file| file.name).collect()
+}
+
+fn packs(store: &dyn Store) -> BTreeSet<PackId> {
+    names(store, Kind::Packs).iter().map(|name| PackId::from_hex(name).unwrap()).collect()
+}
+
+/// The packs that each index segment names.
+fn segments(store: &MemoryStore) -> BTreeMap<FileId, Vec<PackId>> {
+    let repository = sample::open(store.clone());
+    let read = |name: &String| {
+        let bytes = store.read(&Key::listed(Kind::Index, name), 1 << 30).unwrap();
+        let payload = open_file(repository.ring(), Class::Index, &bytes).unwrap();
+        let packs = Segment::decode(&payload).unwrap().packs;
+        (FileId::from_hex(name).unwrap(), packs.iter().map(|pack| pack.id).collect())
+    };
+    names(store, Kind::Index).iter().map(read).collect()
+}
+
+/// Takes over what somebody else has put at the same time.
+fn absorb(store: &MemoryStore, other: &MemoryStore) {
+    for (key, bytes) in other.snapshot() {
+        store.insert_raw(key, bytes);
+    }
+}
+
+/// Bytes of packs and index segments.
+fn bytes(store: &dyn Store) -> u64 {
+    let listed = [Kind::Packs, Kind::Index].map(|kind| store.list(kind).unwrap());
+    listed.iter().flatten().map(|file| file.size).sum()
+}
+
+/// Exactly these archives count, each restores to what was archived, and nothing that was stored is damaged.
+#[track_caller]
+fn assert_whole(store: &MemoryStore, kept: &Kept, source: &Path) {
+    let repository = sample::open(store.clone());
+    let found: Vec<_> = archives::list(&repository, &Silent).unwrap();
+    let counting: BTreeSet<ArchiveId> = found.iter().map(|archive| archive.id).collect();
+    assert_eq!(counting, kept.keys().copied().collect(), "the archives that count");
+    for archive in found {
+        let target = TempDir::new().unwrap();
+        let (restored, heard) = sample::try_restore(&repository, &archive, target.path()).unwrap();
+        assert_eq!((restored.warnings, restored.damaged), (0, 0), "{}: {:?}", archive.id, heard.warnings());
+        let files = sample::files(&sample::inside(target.path(), source));
+        assert!(files == kept[&archive.id], "{} has other files than were archived", archive.id);
+    }
+    sample::assert_sound(&repository);
+}
+
+/// A check that reads no data has nothing to say that is an error, but for entries of the index that have outlived their packs and that
+/// nobody needs: whoever is overtaken by a compaction leaves such entries behind, and the next compaction takes them away.
+#[track_caller]
+fn assert_in_order(store: &MemoryStore) {
+    let options = CheckOptions { read_data: false, jobs: Some(2) };
+    let report = check(&sample::open(store.clone()), options, &Silent).unwrap();
+    let outlived = |finding: &Finding| finding.harms.is_empty() && finding.message.starts_with("the pack is missing");
+    let bad = report.findings.iter().filter(|finding| finding.severity == Severity::Error && !outlived(finding));
+    let bad: Vec<_> = bad.collect();
+    assert!(bad.is_empty(), "{bad:#?}");
+}
+
+/// What is left after a compaction that was not disturbed: archives with their marks, packs that the index names, and nothing else.
+#[track_caller]
+fn assert_settled(store: &MemoryStore, kept: &Kept) {
+    assert_eq!(names(store, Kind::Gc), BTreeSet::new(), "gc records");
+    let marked = |id: &ArchiveId| [id.to_hex(), format!("{}.ok", id.to_hex())];
+    assert_eq!(names(store, Kind::Archives), kept.keys().flat_map(marked).collect(), "manifests and marks");
+    let index = sample::open(store.clone()).load_index().unwrap();
+    let named = index.packs();
+    assert!(named.iter().all(|pack| matches!(pack.state, PackState::Good(_))), "the index names packs that are gone");
+    assert_eq!(
+        named.iter().map(|pack| pack.id).collect::<BTreeSet<_>>(),
+        packs(store),
+        "the packs that the index names"
+    );
+}
+
+fn changes(operations: &[Operation]) -> Vec<String> {
+    operations.iter().filter(|operation| operation.verb.is_change()).map(ToString::to_string).collect()
 }

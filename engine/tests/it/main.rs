@@ -15,7 +15,10 @@ mod deletion;
 mod fidelity;
 mod format;
 mod golden;
+mod model;
 mod power;
+#[path = "../protocol/mod.rs"]
+mod protocol;
 mod retention;
 mod sample;
 mod store;

@@ -6,11 +6,11 @@
 
 use Place::{DeletedMark, Manifest, OkMark, Pack, Record, Segment};
 use Step::{
-    Abandon, CheckGc, CheckPacks, Condemn, ConfirmGc, ConfirmManifest, CopyPack, CopyRead, CopySegment, Delete,
+    Abandon, Adopt, CheckGc, CheckPacks, Condemn, ConfirmGc, ConfirmManifest, CopyPack, CopyRead, CopySegment, Delete,
     DeleteLook, DropPack, DropRecord, ExpireForget, ExpireLook, ExpireManifest, ExpireRecord, GiveWay, Index,
     LookArchives, LookGc, LookIndex, LookPacks, Ok, Open, Pending, PruneDelete, PruneGc, PruneLook, PruneManifest,
-    Purge, PurgeLook, ReadLook, ReadPack, ReindexPut, ReindexRemove, RescueGc, RescueIndex, RescuePacks, RescueRead,
-    RescueSegment, RescueUpload, Survey, TidyLook, TidyManifest, TidyMark, Upload,
+    Purge, PurgeLook, ReadLook, ReadPack, ReindexPut, ReindexRead, ReindexRemove, Report, RescueGc, RescueIndex,
+    RescuePacks, RescueRead, RescueSegment, RescueUpload, Survey, TidyLook, TidyManifest, TidyMark, Upload,
 };
 use Verb::{Inspect, List, Put, Read, Remove};
 
@@ -107,9 +107,9 @@ pub enum Step {
     Purge,
     /// *expire*: a record that names pending archives.
     ExpireRecord,
-    /// *expire*: its author looks, after it, which of them have `.ok`.
+    /// *expire*: its author, after it, asks for the `.ok` of each of them,
     ExpireLook,
-    /// *expire*: and removes the manifests of those that have none,
+    /// *expire*: and removes its manifest if there is none;
     ExpireManifest,
     /// *expire*: then the record.
     ExpireForget,
@@ -125,12 +125,16 @@ pub enum Step {
     LookIndex,
     /// *look*: then `packs/` is listed.
     LookPacks,
-    /// *copy*: packs are read, to follow references and to copy.
+    /// *copy*: packs are read, to follow references and to copy, and whatever says where else a copy might be.
     CopyRead,
+    /// *look*: something seems to be missing: packs that no segment names get one, before another look.
+    Adopt,
     /// *copy*: a new pack.
     CopyPack,
     /// *copy*: the segment that names new packs.
     CopySegment,
+    /// *reindex*: the segments that are to be replaced are read; one that is gone was replaced by somebody else.
+    ReindexRead,
     /// *reindex*: new segments.
     ReindexPut,
     /// *reindex*: then the ones that they replace are removed.
@@ -145,6 +149,8 @@ pub enum Step {
     TidyManifest,
     /// *tidy*: the mark is removed.
     TidyMark,
+    /// What is read at the end, for the report.
+    Report,
 
     // Pruning, deleting, reading.
     /// What `prune` reads to decide.
@@ -190,19 +196,26 @@ const INDEX: &[(Verb, Place)] = &[(List, Segment), (Read, Segment)];
 /// What no segment names is read to learn what is in it.
 const PACKS: &[(Verb, Place)] = &[(List, Pack), (Read, Pack)];
 
+/// Where a copy is read from decides nothing: its id is computed.
+const COPIES: &[(Verb, Place)] =
+    &[(Read, Pack), (Inspect, Pack), (List, Record), (Read, Record), (List, Segment), (Read, Segment), (List, Pack)];
+
 impl Step {
     /// What a step may do to the store.
     pub fn operations(self) -> &'static [(Verb, Place)] {
         match self {
-            Open | PurgeLook | Survey | PruneLook | DeleteLook | ReadLook => READS,
+            Open | PurgeLook | Survey | Report | PruneLook | DeleteLook | ReadLook => READS,
             CheckGc | RescueGc | ConfirmGc | LookGc | PruneGc => GC,
-            ExpireLook | LookArchives | TidyLook => ARCHIVES,
+            LookArchives | TidyLook => ARCHIVES,
+            ExpireLook => &[(Inspect, OkMark)],
             RescueIndex | LookIndex => INDEX,
             RescuePacks | LookPacks => PACKS,
             CheckPacks => &[(List, Pack)],
-            RescueRead | CopyRead | ReadPack => &[(Read, Pack), (Inspect, Pack)],
+            RescueRead | ReadPack => &[(Read, Pack), (Inspect, Pack)],
+            CopyRead => COPIES,
             Upload | RescueUpload | CopyPack => &[(Put, Pack)],
-            Index | RescueSegment | CopySegment | ReindexPut => &[(Put, Segment)],
+            ReindexRead => &[(Read, Segment)],
+            Index | RescueSegment | Adopt | CopySegment | ReindexPut => &[(Put, Segment)],
             Pending => &[(Put, Manifest)],
             Abandon | Purge | ExpireManifest => &[(Remove, Manifest)],
             Ok => &[(Put, OkMark)],
@@ -221,7 +234,7 @@ impl Step {
     pub fn role(self) -> Role {
         match self {
             _ if self <= GiveWay => Role::Writer,
-            _ if self <= TidyMark => Role::Compaction,
+            _ if self <= Report => Role::Compaction,
             _ if self <= PruneDelete => Role::Prune,
             _ if self <= Delete => Role::Delete,
             _ => Role::Reader,
@@ -230,7 +243,7 @@ impl Step {
 
     /// Whether the step may consist of several operations in a row.
     fn repeats(self) -> bool {
-        !matches!(self, Pending | Abandon | Ok | ConfirmManifest | GiveWay | ExpireRecord | ExpireForget | Condemn)
+        !matches!(self, Pending | Abandon | Ok | ConfirmManifest | ExpireRecord | ExpireForget)
     }
 }
 
@@ -273,25 +286,28 @@ fn followers(role: Role, previous: Option<Step>) -> Vec<&'static [Step]> {
         Purge => vec![&[ExpireRecord, LookGc], ROUND],
         ExpireRecord => vec![&[ExpireLook]],
         ExpireLook => vec![&[ExpireManifest, ExpireForget]],
-        ExpireManifest => vec![&[ExpireForget]],
+        ExpireManifest => vec![&[ExpireLook, ExpireForget]],
         ExpireForget => vec![&[LookGc], ROUND],
-        Survey => vec![&[LookGc, Condemn, TidyLook]],
+        Survey => vec![&[Adopt, LookGc, Condemn, TidyLook]],
+        Adopt => vec![&[Survey, LookGc]],
         Condemn => vec![&[LookGc]],
         LookGc => vec![&[LookArchives]],
         LookArchives => vec![&[LookIndex]],
         LookIndex => vec![&[LookPacks]],
-        LookPacks => vec![&[LookGc, CopyRead, ReindexPut, ReindexRemove, DropPack, DropRecord], ROUND],
-        CopyRead => vec![&[LookGc, CopyPack, CopySegment, ReindexPut, ReindexRemove, DropPack, DropRecord], ROUND],
+        LookPacks => vec![&[CopyRead, ReindexRead, DropPack, DropRecord], ROUND],
+        CopyRead => vec![&[LookGc, Adopt, CopyPack, CopySegment, ReindexRead, DropPack, DropRecord], ROUND],
         CopyPack => vec![&[CopyRead, CopySegment]],
-        CopySegment => vec![&[CopyRead, CopyPack, ReindexPut, ReindexRemove, DropPack]],
-        // On a full disk the packs go first, and with them perhaps the records.
-        ReindexPut => vec![&[ReindexRemove]],
+        CopySegment => vec![&[LookGc, CopyRead, CopyPack, ReindexRead, DropPack]],
+        ReindexRead => vec![&[ReindexPut, ReindexRemove, DropPack]],
+        // On a full disk the packs go first.
+        ReindexPut => vec![&[ReindexRead, ReindexRemove, DropPack]],
         ReindexRemove => vec![&[DropPack, DropRecord], ROUND],
-        DropPack => vec![&[ReindexPut, ReindexRemove, DropRecord]],
-        DropRecord => vec![&[ReindexPut, ReindexRemove], ROUND],
-        TidyLook => vec![&[TidyManifest]],
-        TidyManifest => vec![&[TidyMark]],
-        TidyMark => vec![&[TidyManifest]],
+        DropPack => vec![&[ReindexRead, DropRecord]],
+        DropRecord => vec![ROUND],
+        TidyLook => vec![&[TidyManifest, Report]],
+        TidyManifest => vec![&[TidyMark, Report]],
+        TidyMark => vec![&[TidyManifest, Report]],
+        Report => vec![],
 
         PruneLook => vec![&[PruneGc]],
         // What was to be kept is gone or named: the rules are applied again.
@@ -373,8 +389,10 @@ pub const STEPS: &[Step] = &[
     LookIndex,
     LookPacks,
     CopyRead,
+    Adopt,
     CopyPack,
     CopySegment,
+    ReindexRead,
     ReindexPut,
     ReindexRemove,
     DropPack,
@@ -382,6 +400,7 @@ pub const STEPS: &[Step] = &[
     TidyLook,
     TidyManifest,
     TidyMark,
+    Report,
     PruneLook,
     PruneGc,
     PruneManifest,

@@ -128,12 +128,7 @@ pub fn check(repository: &Repository, options: CheckOptions, monitor: &dyn Monit
 }
 
 /// Whether everything that an archive refers to is where the index says; gives what it went by.
-fn structure(
-    repository: &Repository,
-    monitor: &dyn Monitor,
-    report: &mut CheckReport,
-    mut lost: Lost,
-) -> Result<Look> {
+fn structure(repository: &Repository, monitor: &dyn Monitor, report: &mut CheckReport, mut lost: Lost) -> Result<Look> {
     // Archives are listed before the index: what they refer to was indexed before they were.
     let archives = readable_archives(repository, report)?;
     let mut look = Look::index(repository.core())?;
@@ -293,10 +288,8 @@ fn lost_segments(archives: &[Archive], look: &Look, replaced: &HashSet<FileId>, 
         return;
     }
     let named = archives.iter().flat_map(|archive| &archive.manifest.segments);
-    let gone: HashSet<FileId> = named
-        .filter(|id| !look.segments.contains_key(id) && !replaced.contains(id))
-        .copied()
-        .collect();
+    let gone: HashSet<FileId> =
+        named.filter(|id| !look.segments.contains_key(id) && !replaced.contains(id)).copied().collect();
     let packs = report.unindexed_packs;
     for id in gone {
         let message = format!(
@@ -331,7 +324,8 @@ impl Structure {
                 Err(error @ Error::Interrupted) => return Err(error),
                 Err(error) => {
                     look.segments.remove(&id);
-                    let message = format!("the index segment cannot be read: {error}; it can be rebuilt from the packs");
+                    let message =
+                        format!("the index segment cannot be read: {error}; it can be rebuilt from the packs");
                     report.finding(Severity::Error, Key::file(Kind::Index, id).to_string(), None, message);
                 }
             }

@@ -104,7 +104,8 @@ impl Copier<'_> {
         let Some(directory) = rebuild::directory_of(self.repository.core(), pack.id, pack.size)? else {
             return Ok(());
         };
-        let damaged = |error| Error::Damaged { file: format!("packs/{}", pack.id.to_hex()), problem: format!("{error}") };
+        let damaged =
+            |error| Error::Damaged { file: format!("packs/{}", pack.id.to_hex()), problem: format!("{error}") };
         for block in directory.blocks().map_err(damaged)? {
             if self.monitor.cancelled() {
                 return Err(Error::Interrupted);
@@ -226,13 +227,16 @@ impl Copier<'_> {
     }
 }
 
-/// Whether so little of a block is unwanted that compressing it again is not worth it.
+/// Whether so little of a block is unwanted that compressing it again is not worth it: of its bytes, and of its objects, because the smallest
+/// weigh more than their bytes (weigh.rs). A block that moves as it is must not be what its new pack is rewritten for the next time.
 fn is_worth_moving(entries: &[Entry], wanted: &[bool], threshold: u8) -> bool {
-    let length = |unwanted: bool| -> u64 {
-        let entries = entries.iter().zip(wanted).filter(|(_, wanted)| !unwanted || !**wanted);
-        entries.map(|(entry, _)| u64::from(entry.length)).sum()
-    };
-    length(true) * 100 <= length(false) * u64::from(threshold)
+    let unwanted = || entries.iter().zip(wanted).filter(|(_, wanted)| !**wanted).map(|(entry, _)| entry);
+    let bytes = |entry: &Entry| u64::from(entry.length);
+    let is_little = |part: u64, whole: u64| part * 100 < whole * u64::from(threshold);
+    let objects = unwanted().count() as u64;
+    objects == 0
+        || (is_little(objects, entries.len() as u64)
+            && is_little(unwanted().map(bytes).sum(), entries.iter().map(bytes).sum()))
 }
 
 /// A copy that is gone or damaged: there may be another.

@@ -42,8 +42,7 @@ impl Manifests {
     /// One that is there cannot be read: nobody knows what it needs.
     pub(crate) fn read(&mut self, repository: &Repository, ids: &BTreeSet<ArchiveId>) -> Result<Vec<Archive>> {
         let new: Vec<ArchiveId> = ids.iter().filter(|id| !self.0.contains_key(id)).copied().collect();
-        let read: Vec<Option<Archive>> =
-            new.into_par_iter().map(|id| repository.archive(id)).collect::<Result<_>>()?;
+        let read: Vec<Option<Archive>> = new.into_par_iter().map(|id| repository.archive(id)).collect::<Result<_>>()?;
         self.0.extend(read.into_iter().flatten().map(|archive| (archive.id, archive)));
         Ok(ids.iter().filter_map(|id| self.0.get(id).cloned()).collect())
     }

@@ -15,6 +15,8 @@ pub(crate) mod retire;
 mod saved;
 mod weigh;
 
+use std::collections::HashSet;
+
 use crate::error::Result;
 use crate::format::file::Class;
 use crate::format::records::GcRecord;
@@ -51,6 +53,15 @@ pub(crate) fn drop_packs(core: &Core, view: &View) -> Result<Dropped> {
     let keys: Vec<Key> = standing.iter().map(|(id, _)| Key::pack(**id)).collect();
     core.store.remove_many(&keys)?;
     Ok(Dropped { packs: standing.len() as u64, bytes: standing.into_iter().map(|(_, size)| size).sum() })
+}
+
+/// Rule 15 for those packs of the records from which nothing has to be copied. Gives how many went.
+pub(crate) fn drop_idle(core: &Core, view: &View) -> Result<u64> {
+    let owing: HashSet<PackId> = view.weights.packs.iter().filter(|pack| pack.owed > 0).map(|pack| pack.id).collect();
+    let idle = |id: &&PackId| view.look.condemned.contains(id) && !owing.contains(id);
+    let keys: Vec<Key> = view.look.packs.keys().filter(idle).map(|id| Key::pack(*id)).collect();
+    core.store.remove_many(&keys)?;
+    Ok(keys.len() as u64)
 }
 
 /// Rule 15, its end: when all of their packs are gone, the records that were read.

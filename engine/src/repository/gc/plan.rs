@@ -82,7 +82,8 @@ pub(crate) fn choose(core: &Core, view: &View, patience: &Patience, threshold: u
             PackState::Absent | PackState::Condemned => {}
         }
     }
-    let spared: Vec<bool> = candidates.par_iter().map(|pack| is_spared(core, patience, pack.id)).collect::<Result<_>>()?;
+    let spared: Vec<bool> =
+        candidates.par_iter().map(|pack| is_spared(core, patience, pack.id)).collect::<Result<_>>()?;
     let (spared, candidates): (Vec<_>, Vec<_>) = candidates.into_iter().zip(spared).partition(|(_, spared)| *spared);
     plan.spared = spared.len() as u64;
     let (dead, mut rewrite): (Vec<_>, Vec<_>) =

@@ -27,7 +27,8 @@ pub(crate) fn reindex(core: &Core, view: &View) -> Result<u64> {
     if replaced.is_empty() {
         return Ok(0);
     }
-    let mut writer = SegmentWriter { core, view, seen: HashSet::new(), packs: Vec::new(), bytes: 0, replaces: Vec::new() };
+    let mut writer =
+        SegmentWriter { core, view, seen: HashSet::new(), packs: Vec::new(), bytes: 0, replaces: Vec::new() };
     let named = named_by_manifests(&view.roots);
     for ids in replaced.chunks(READ_AT_ONCE) {
         let read: Vec<(FileId, Option<Segment>)> =
@@ -49,8 +50,7 @@ pub(crate) fn reindex(core: &Core, view: &View) -> Result<u64> {
 
 /// Which segments are replaced: those that name a pack of K or one that is gone, and small ones where there are many.
 pub(crate) fn chosen(view: &View) -> Vec<FileId> {
-    let dying: HashSet<PackId> =
-        view.weights.packs.iter().map(|pack| pack.id).filter(|id| !stays(view, id)).collect();
+    let dying: HashSet<PackId> = view.weights.packs.iter().map(|pack| pack.id).filter(|id| !stays(view, id)).collect();
     let mut chosen: BTreeSet<FileId> =
         view.index.segment_packs().into_iter().filter(|(_, pack)| dying.contains(pack)).map(|(id, _)| id).collect();
     let mut classes: BTreeMap<u32, Vec<FileId>> = BTreeMap::new();

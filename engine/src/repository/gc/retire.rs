@@ -1,6 +1,6 @@
 //! What becomes of archives that do not count: purge (rule 10), expire (rule 9), and the marks that they leave behind (rule 16).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use crate::clock;
@@ -97,14 +97,18 @@ pub(crate) fn tidy(repository: &Repository) -> Result<()> {
     let mut orphans = Vec::new();
     for id in marked.into_iter().filter(|id| !listing.manifests.contains(id)) {
         if core.store.size(&Key::archive(id))?.is_none() {
-            orphans.extend(listing.ok.contains(&id).then(|| Key::ok_mark(id)));
-            orphans.extend(listing.deleted.contains(&id).then(|| Key::deleted_mark(id)));
+            orphans.push(id);
         }
     }
-    Ok(core.store.remove_many(&orphans)?)
+    let keys = |of: &HashSet<ArchiveId>, key: fn(ArchiveId) -> Key| -> Vec<Key> {
+        orphans.iter().filter(|id| of.contains(id)).map(|id| key(*id)).collect()
+    };
+    // An `.ok` alone would look like an archive whose manifest was lost, so `.del` stands until it has gone.
+    core.store.remove_many(&keys(&listing.ok, Key::ok_mark))?;
+    Ok(core.store.remove_many(&keys(&listing.deleted, Key::deleted_mark))?)
 }
 
-fn sorted(ids: &std::collections::HashSet<ArchiveId>) -> Vec<ArchiveId> {
+fn sorted(ids: &HashSet<ArchiveId>) -> Vec<ArchiveId> {
     let mut ids: Vec<ArchiveId> = ids.iter().copied().collect();
     ids.sort_unstable();
     ids

@@ -1,7 +1,7 @@
 //! How much of each pack lives: one pass over the index, in order of ids, in memory for one record a pack.
 //!
 //! An object that is stored several times lives in one place: in the pack that holds most of what lives nowhere else, so that the other
-//! copies die together. Sizes inside a block are taken to be equal; nothing but the choice of packs depends on it.
+//! copies die together. An object weighs its share of its block as it is sealed; nothing but the choice of packs depends on it.
 
 use crate::error::Result;
 use crate::format::block::HEAD_LEN;
@@ -148,8 +148,7 @@ impl Weights {
 
     /// An object with several good copies lives in one of them.
     fn place(&mut self, object: &Scanned<'_>, lives: bool) {
-        let good: Vec<ScannedCopy> =
-            object.copies.iter().filter(|copy| lives && self.is_good(copy)).copied().collect();
+        let good: Vec<ScannedCopy> = object.copies.iter().filter(|copy| lives && self.is_good(copy)).copied().collect();
         if good.len() < 2 {
             return;
         }
@@ -162,5 +161,5 @@ impl Weights {
 
 /// An object's share of its block.
 fn weight(copy: &ScannedCopy) -> u64 {
-    ((u64::from(copy.body_length) + HEAD_LEN as u64) << FRACTION) / u64::from(copy.block_objects.max(1))
+    ((u64::from(copy.body_length) + HEAD_LEN as u64) << FRACTION) / u64::from(u16::MAX) * u64::from(copy.share)
 }

@@ -171,7 +171,7 @@ impl Index {
                     pack: pack.id,
                     offset: block.offset,
                     body_length: block.body_length,
-                    position: entry.position,
+                    position: u32::from(entry.position),
                 };
                 match loaded.states.get(block.pack as usize) {
                     Some(PackState::Good(_)) => good.push(location),
@@ -393,15 +393,21 @@ fn collect_packs(packs: &[IndexedPack], file: &str, content: &mut RunContent) ->
         content.packs.push(RunPack { id: pack.id, size: pack.size, class: pack.class, segment });
         for block in blocks {
             let block_number = number(content.blocks.len())?;
-            let objects = number(block.entries.len())?;
-            let (offset, body_length) = (block.offset, block.body_length);
-            content.blocks.push(RunBlock { pack: pack_number, offset, body_length, objects });
-            for (position, entry) in (0u32..).zip(&block.entries) {
-                content.entries.push(RunEntry { id: entry.id, block: block_number, position });
+            content.blocks.push(RunBlock { pack: pack_number, offset: block.offset, body_length: block.body_length });
+            let plain = block.entries.iter().map(|entry| u64::from(entry.length)).sum();
+            for (position, entry) in (0u16..).zip(&block.entries) {
+                let share = share(entry.length, plain);
+                content.entries.push(RunEntry { id: entry.id, block: block_number, position, share });
             }
         }
     }
     Ok(())
+}
+
+/// An object's share of its block, in 65,535ths: nothing weighs nothing.
+fn share(length: u32, plain: u64) -> u16 {
+    let share = u64::from(length) * u64::from(u16::MAX) / plain.max(1);
+    u16::try_from(share).unwrap_or(u16::MAX).max(1)
 }
 
 fn write_and_open(content: RunContent, folder: &CacheFolder, cache_key: &SecretKey) -> Result<Run> {

@@ -4,8 +4,8 @@
 //! before it is believed; what does not match reads as "not there", which costs time and never data.
 //!
 //! Layout, in pages of 4,096 bytes: header `magic 8 | segments u32 | packs u32 | blocks u32 | entries u32`, then segment
-//! names, packs `name 32 | size u64 | class u8 | zero 3 | segment u32`, blocks `pack u32 | offset u32 | body length u32 | objects u32`,
-//! entries `id 32 | block u32 | position u32`, padding to a page; then one 8-byte hash a page.
+//! names, packs `name 32 | size u64 | class u8 | zero 3 | segment u32`, blocks `pack u32 | offset u32 | body length u32`,
+//! entries `id 32 | block u32 | position u16 | share u16`, padding to a page; then one 8-byte hash a page.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -21,11 +21,11 @@ use crate::format::file::Class;
 use crate::id::{FileId, ObjectId, PackId};
 use crate::sys;
 
-const MAGIC: &[u8; 8] = b"VAULTRU2";
+const MAGIC: &[u8; 8] = b"VAULTRU3";
 const PAGE: usize = 4096;
 const HEADER_LEN: usize = 24;
 const PACK_LEN: usize = 48;
-const BLOCK_LEN: usize = 16;
+const BLOCK_LEN: usize = 12;
 const ENTRY_LEN: usize = 40;
 const HASH_LEN: usize = 8;
 /// Entries that are checked together when all are read one after another.
@@ -53,8 +53,6 @@ pub(crate) struct RunBlock {
     pub offset: u32,
     /// Length of the sealed body.
     pub body_length: u32,
-    /// How many objects it holds.
-    pub objects: u32,
 }
 
 /// An object as a run knows it.
@@ -65,7 +63,9 @@ pub(crate) struct RunEntry {
     /// Index into the run's blocks.
     pub block: u32,
     /// Which object of the block, from 0.
-    pub position: u32,
+    pub position: u16,
+    /// Its share of the block's plaintext, in 65,535ths, 1 at least.
+    pub share: u16,
 }
 
 /// What a run is made of before it is written.
@@ -172,7 +172,7 @@ pub(super) fn write_run(
         head.put_u32(pack.segment);
     }
     for block in tables.blocks {
-        for number in [block.pack, block.offset, block.body_length, block.objects] {
+        for number in [block.pack, block.offset, block.body_length] {
             head.put_u32(number);
         }
     }
@@ -183,7 +183,8 @@ pub(super) fn write_run(
         bytes.clear();
         bytes.put(entry.id.as_bytes());
         bytes.put_u32(entry.block);
-        bytes.put_u32(entry.position);
+        bytes.put_u16(entry.position);
+        bytes.put_u16(entry.share);
         out.write(&bytes).map_err(local("write"))?;
     }
     let file = out.finish().map_err(local("write"))?;
@@ -365,7 +366,6 @@ impl Run {
             pack: take.u32("pack").ok()?,
             offset: take.u32("offset").ok()?,
             body_length: take.u32("length").ok()?,
-            objects: take.u32("objects").ok()?,
         })
     }
 
@@ -426,11 +426,13 @@ impl Run {
 
 fn parse_entry(bytes: &[u8; ENTRY_LEN]) -> Option<RunEntry> {
     let (id, rest) = bytes.split_first_chunk()?;
-    let (block, position) = rest.split_first_chunk()?;
+    let (block, rest) = rest.split_first_chunk()?;
+    let (position, share) = rest.split_first_chunk()?;
     Some(RunEntry {
         id: ObjectId::from_bytes(*id),
         block: u32::from_le_bytes(*block),
-        position: u32::from_le_bytes(*position.first_chunk()?),
+        position: u16::from_le_bytes(*position),
+        share: u16::from_le_bytes(*share.first_chunk()?),
     })
 }
 

@@ -37,8 +37,8 @@ pub struct ScannedCopy {
     pub position: u32,
     /// Length of the block's sealed body.
     pub body_length: u32,
-    /// How many objects the block holds.
-    pub block_objects: u32,
+    /// Its share of the block's plaintext, in 65,535ths, 1 at least.
+    pub share: u16,
 }
 
 /// An object with all its copies.
@@ -171,9 +171,9 @@ fn copy_of(met: &Met, loaded: &LoadedRun, numbers: &[u32]) -> Result<ScannedCopy
     Ok(ScannedCopy {
         pack,
         offset: block.offset,
-        position: met.entry.position,
+        position: u32::from(met.entry.position),
         body_length: block.body_length,
-        block_objects: block.objects,
+        share: met.entry.share,
     })
 }
 

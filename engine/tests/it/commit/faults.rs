@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use vault_engine::store::{Fault, FaultMode, FaultThen, FaultyStore};
+use vault_engine::store::{Fault, FaultMode, FaultThen, FaultyStore, Kind, Store, Verb};
 
 use super::{ArchiveId, Error, MemoryStore, Source, StoreErrorKind, archives, assert_restores, counting, sample};
 
@@ -76,6 +76,28 @@ fn an_operation_is_done_and_its_answer_is_lost() {
 #[test]
 fn the_writer_is_gone_after_any_operation() {
     fail_at_each_operation(FaultMode::After, FaultThen::Forever, StoreErrorKind::Other);
+}
+
+#[test]
+fn the_file_of_a_session_goes_when_its_archive_counts_and_stays_when_the_run_must_be_repeated() {
+    let source = small();
+    let store = sample::memory();
+    let sessions = || store.list(Kind::Sessions).unwrap().len();
+    sample::archive(&sample::open(store.clone()), &source.path);
+    assert_eq!(sessions(), 0);
+    source.change(1);
+    let faulty = FaultyStore::new(Arc::new(store.clone()));
+    let (only, kind) = (Some(Verb::Put), StoreErrorKind::Denied);
+    // Before it come the session's file, the segment, and the session's file again.
+    faulty.inject(Fault { only, at: 3, mode: FaultMode::Before, then: FaultThen::Once, kind });
+    let Err(Error::Store(error)) = sample::try_archive(&sample::open(faulty.clone()), &source.path) else {
+        panic!("it was not cut off");
+    };
+    assert!(error.key.starts_with("archives/"), "{error}");
+    assert_eq!(sessions(), 1);
+    source.change(2);
+    sample::archive(&sample::open(store.clone()), &source.path);
+    assert_eq!(sessions(), 1, "its own is gone");
 }
 
 #[test]

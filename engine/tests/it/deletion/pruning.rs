@@ -18,8 +18,8 @@ pub(super) fn keep_last(count: u32) -> PruneOptions {
     }
 }
 
-pub(super) fn try_prune(repository: &Repository, options: PruneOptions) -> Result<PruneReport> {
-    prune(repository, &options, &Silent)
+pub(super) fn try_prune(repository: &Repository, options: &PruneOptions) -> Result<PruneReport> {
+    prune(repository, options, &Silent)
 }
 
 fn pruned(report: &PruneReport) -> Vec<ArchiveId> {
@@ -58,7 +58,7 @@ fn left(repository: &Repository) -> Vec<String> {
 #[test]
 fn each_series_is_thinned_on_its_own() {
     let (repository, _store) = three_series();
-    let report = try_prune(&repository, keep_last(1)).unwrap();
+    let report = try_prune(&repository, &keep_last(1)).unwrap();
     assert_eq!((report.kept(), report.pruned(), report.advice), (3, 4, None));
     assert_eq!(left(&repository), ["a/db", "a/web", "b/db"]);
 }
@@ -68,13 +68,13 @@ fn series_that_are_named_are_the_only_ones() {
     let (repository, _store) = three_series();
     let series =
         |host: Option<&str>, name: &str| SeriesPattern { host: host.map(str::to_owned), name: name.to_owned() };
-    let report = try_prune(&repository, PruneOptions { series: vec![series(None, "db")], ..keep_last(1) }).unwrap();
+    let report = try_prune(&repository, &PruneOptions { series: vec![series(None, "db")], ..keep_last(1) }).unwrap();
     assert_eq!((report.kept(), report.pruned()), (2, 2));
     assert_eq!(left(&repository), ["a/db", "a/web", "a/web", "a/web", "b/db"]);
-    try_prune(&repository, PruneOptions { series: vec![series(Some("a"), "web")], ..keep_last(2) }).unwrap();
+    try_prune(&repository, &PruneOptions { series: vec![series(Some("a"), "web")], ..keep_last(2) }).unwrap();
     assert_eq!(left(&repository), ["a/db", "a/web", "a/web", "b/db"]);
     let nowhere = PruneOptions { series: vec![series(Some("b"), "web")], ..keep_last(1) };
-    let error = try_prune(&repository, nowhere).unwrap_err();
+    let error = try_prune(&repository, &nowhere).unwrap_err();
     assert!(matches!(error, Error::Archive(ArchiveProblem::NotFound { .. })), "{error}");
 }
 
@@ -82,10 +82,10 @@ fn series_that_are_named_are_the_only_ones() {
 fn a_name_or_a_glob_is_one_group() {
     let (repository, _store) = three_series();
     let by_name = PruneOptions { group_by_name: true, ..keep_last(1) };
-    let report = try_prune(&repository, PruneOptions { dry_run: true, ..by_name }).unwrap();
+    let report = try_prune(&repository, &PruneOptions { dry_run: true, ..by_name }).unwrap();
     assert_eq!(report.kept(), 2, "one db, one web");
     let glob = |text: &str| PruneOptions { glob: Some(Glob::new(text).unwrap()), ..keep_last(1) };
-    let report = try_prune(&repository, glob("*")).unwrap();
+    let report = try_prune(&repository, &glob("*")).unwrap();
     assert_eq!((report.kept(), report.pruned()), (1, 6));
     let heard = Heard::default();
     let report = prune(&repository, &glob("nothing*"), &heard).unwrap();
@@ -96,9 +96,9 @@ fn a_name_or_a_glob_is_one_group() {
 fn a_dry_run_says_the_same_and_deletes_nothing() {
     let (repository, _store) = three_series();
     let before = counting(&repository);
-    let would = try_prune(&repository, PruneOptions { dry_run: true, ..keep_last(1) }).unwrap();
+    let would = try_prune(&repository, &PruneOptions { dry_run: true, ..keep_last(1) }).unwrap();
     assert_eq!(counting(&repository), before);
-    assert_eq!(try_prune(&repository, keep_last(1)).unwrap(), would);
+    assert_eq!(try_prune(&repository, &keep_last(1)).unwrap(), would);
 }
 
 #[test]
@@ -106,17 +106,17 @@ fn no_rule_is_an_error_and_so_is_one_that_keeps_nothing() {
     let (_source, store, nights) = nights(2);
     let repository = sample::open(store);
     let none = PruneOptions { rules: Rules { keep: Vec::new(), ..keep_last(1).rules }, ..keep_last(1) };
-    assert!(matches!(try_prune(&repository, none).unwrap_err(), Error::Usage(_)));
+    assert!(matches!(try_prune(&repository, &none).unwrap_err(), Error::Usage(_)));
     let within = |allow_emptying| PruneOptions {
         rules: Rules { within: Some("1d".parse().unwrap()), keep: Vec::new(), oldest: Oldest::Every },
         now: noon(-30),
         allow_emptying,
         ..keep_last(1)
     };
-    let error = try_prune(&repository, within(false)).unwrap_err().to_string();
+    let error = try_prune(&repository, &within(false)).unwrap_err().to_string();
     assert!(error.contains("host/sample") && error.contains("--force twice"), "{error}");
     assert_eq!(counting(&repository), ids(&nights));
-    assert_eq!(try_prune(&repository, within(true)).unwrap().pruned(), 2);
+    assert_eq!(try_prune(&repository, &within(true)).unwrap().pruned(), 2);
     assert_eq!(counting(&repository), []);
 }
 
@@ -125,7 +125,7 @@ fn protected_archives_are_neither_counted_nor_deleted() {
     let (_source, store, nights) = nights(4);
     let repository = sample::open(store);
     protect(&repository, &[by_id(&nights[0]), by_id(&nights[3])], &Silent).unwrap();
-    let report = try_prune(&repository, keep_last(1)).unwrap();
+    let report = try_prune(&repository, &keep_last(1)).unwrap();
     assert_eq!(fate(&report, &nights[3]), Fate::Protected, "the newest, and yet it is not the one that the rule keeps");
     assert!(matches!(fate(&report, &nights[2]), Fate::Kept(_)));
     assert_eq!(pruned(&report), [nights[1].id]);
@@ -138,7 +138,7 @@ fn what_a_record_names_is_neither_counted_nor_deleted() {
     let repository = sample::open(store.clone());
     // The newest may be dropped any moment, and so may one that no rule keeps.
     condemn(&repository, &store, Vec::new(), vec![nights[3].id, nights[1].id]);
-    let report = try_prune(&repository, keep_last(1)).unwrap();
+    let report = try_prune(&repository, &keep_last(1)).unwrap();
     assert_eq!(fate(&report, &nights[3]), Fate::Unconfirmed);
     assert_eq!(fate(&report, &nights[1]), Fate::Unconfirmed);
     assert!(matches!(fate(&report, &nights[2]), Fate::Kept(_)));
@@ -156,7 +156,7 @@ fn what_is_dropped_after_it_was_listed_does_not_count_as_kept() {
         }
     });
     let repository = sample::open(hooked);
-    let report = try_prune(&repository, keep_last(1)).unwrap();
+    let report = try_prune(&repository, &keep_last(1)).unwrap();
     assert_eq!(fate(&report, &nights[2]), Fate::Unconfirmed);
     assert_eq!(pruned(&report), [nights[0].id]);
     assert_eq!(counting(&sample::open(store)), [nights[1].id]);
@@ -168,7 +168,7 @@ fn gc_is_read_before_the_manifests_are_asked_for_and_marks_come_last() {
     let faulty = FaultyStore::new(Arc::new(store));
     let repository = sample::open(faulty.clone());
     faulty.take_operations();
-    try_prune(&repository, keep_last(2)).unwrap();
+    try_prune(&repository, &keep_last(2)).unwrap();
     let operations = faulty.take_operations();
     let at = |wanted: &dyn Fn(&Operation) -> bool| operations.iter().position(wanted).unwrap();
     let gc = at(&|operation| operation.verb == Verb::List && operation.key.starts_with("gc"));
@@ -196,13 +196,13 @@ fn names_that_change_every_night_get_advice() {
     let (source, store) = (TempDir::new().unwrap(), sample::memory());
     let repository = sample::open(store);
     for day in 1..=3 {
-        night(&repository, "host", &format!("host-db-2026-11-0{day}"), source.path(), 10 - day);
+        night(&repository, "host", &format!("host1-db-2026-11-0{day}"), source.path(), 10 - day);
     }
-    let report = try_prune(&repository, keep_last(1)).unwrap();
+    let report = try_prune(&repository, &keep_last(1)).unwrap();
     let advice = report.advice.clone().unwrap();
-    assert!(advice.contains("-a 'host-db-*'"), "{advice}");
+    assert!(advice.contains("-a 'host1-db-*'"), "{advice}");
     assert_eq!(report.pruned(), 0);
-    let glob = PruneOptions { glob: Some(Glob::new("host-db-*").unwrap()), ..keep_last(1) };
-    let report = try_prune(&repository, glob).unwrap();
+    let glob = PruneOptions { glob: Some(Glob::new("host1-db-*").unwrap()), ..keep_last(1) };
+    let report = try_prune(&repository, &glob).unwrap();
     assert_eq!((report.pruned(), report.advice), (2, None));
 }

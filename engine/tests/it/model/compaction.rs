@@ -4,9 +4,8 @@ use super::machine::{Role, Scenario, Turn};
 use super::rules::Change::{
     AnybodyExpires, ArchivesBeforeGc, ArchivesBeforeRecord, CopyNotIndexed, CopyOnlyOwn, DeletedNoRoot,
     ExpiryDecidesAlone, ExpiryLooksFirst, GcBeforeRecord, IndexFirst, MarkBeforeManifest, MarkWithoutHead,
-    MissingIgnored, NameFromContent, NoPacks, OldSegmentsFirst, OnlyOwnRecords, PacksAndRecordsBeforeReindex,
-    PacksBeforeGc, PacksBeforeIndex, PacksBeforeReindex, PendingNoRoot, RecordBeforeManifest, RecordBeforePacks,
-    SegmentNameFromContent,
+    MissingIgnored, NameFromContent, NoPacks, OldSegmentsFirst, OnlyOwnRecords, PacksBeforeGc, PacksBeforeIndex,
+    PacksBeforeReindex, PendingNoRoot, RecordBeforeManifest, RecordBeforePacks, SegmentNameFromContent,
 };
 use super::rules::{Rules, Variant};
 use super::world::{NO_ARCHIVES, Names, Process, Record, Set, World, members, subsets};
@@ -26,8 +25,10 @@ pub(crate) struct Compaction {
     pub(crate) surveys: bool,
     /// Follows references through packs before it copies.
     pub(crate) walks: bool,
-    /// Copies chunk by chunk.
+    /// Copies chunk by chunk, and replaces segment by segment.
     pub(crate) splits: bool,
+    /// Replaces segments although nothing in them is dead.
+    pub(crate) merges: bool,
     /// Does what a real one does: expires all that is pending, condemns what is dead or not indexed.
     pub(crate) honest: bool,
 }
@@ -63,6 +64,12 @@ const LOOK_AGAIN: Set = 3;
 /// The look is judged; follow references first.
 const WALK: Set = 4;
 const WORK: Set = 5;
+/// Something seems to be missing.
+const MISSING: Set = 6;
+const REPORT: Set = 7;
+const OVER: Set = 8;
+/// Something could not be copied.
+const FAILED: Set = 9;
 
 impl Compaction {
     /// A fresh one that runs alone.
@@ -85,6 +92,21 @@ impl Compaction {
             }
         }
         [steps, self.begin_round(scenario, world, process)].concat()
+    }
+
+    /// Rule 9, after its record: one archive after the other.
+    fn decide(&self, scenario: &Scenario, world: &World, process: &Process, last: Step) -> Vec<Step> {
+        let rules = &scenario.rules;
+        let doomed = process.roots != 0;
+        let step = match last {
+            Step::ExpireLook if doomed && rules.has(ExpiryLooksFirst) && process.mine == 0 => Step::ExpireRecord,
+            Step::ExpireLook if doomed && rules.has(RecordBeforeManifest) && process.mine != 0 => Step::ExpireForget,
+            _ if doomed => Step::ExpireManifest,
+            _ if process.archives != 0 => Step::ExpireLook,
+            _ if process.mine != 0 => Step::ExpireForget,
+            _ => return self.begin_round(scenario, world, process),
+        };
+        vec![step]
     }
 
     /// A round, with packs of one's own or only with those that others condemned.
@@ -111,6 +133,9 @@ impl Compaction {
         if self.surveys && self.tidies {
             steps.push(Step::TidyLook);
         }
+        if process.last() == Some(Step::Survey) && unnamed(world) != 0 {
+            steps.push(Step::Adopt);
+        }
         steps
     }
 
@@ -126,26 +151,35 @@ impl Compaction {
         if process.listed != 0 && (steps.is_empty() || self.splits) {
             steps.push(Step::CopySegment);
         }
-        if !steps.is_empty() {
+        if !steps.is_empty() || process.asked == FAILED {
             return steps;
         }
         let expire = (process.stale, Step::ExpireManifest);
+        let read = (process.segments, Step::ReindexRead);
         let put = (process.fresh, Step::ReindexPut);
         let remove = (process.replaced, Step::ReindexRemove);
         let packs = (process.drop, Step::DropPack);
         let records = (process.records, Step::DropRecord);
         let order = match () {
-            () if rules.has(OldSegmentsFirst) => [expire, remove, put, packs, records],
-            () if rules.has(RecordBeforePacks) => [expire, put, remove, records, packs],
+            () if rules.has(OldSegmentsFirst) => [expire, remove, read, put, packs, records],
+            () if rules.has(RecordBeforePacks) => [expire, read, put, remove, records, packs],
             // New packs are named before old ones go; if the index is cleaned in the same breath, that half comes first.
             () if rules.has(PacksBeforeReindex) && rules.variant == Variant::Mark => {
-                [expire, put, packs, remove, records]
+                [expire, read, put, packs, remove, records]
             }
-            () if rules.has(PacksBeforeReindex) => [expire, packs, put, remove, records],
-            () if rules.has(PacksAndRecordsBeforeReindex) => [expire, packs, records, put, remove],
-            () => [expire, put, remove, packs, records],
+            () if rules.has(PacksBeforeReindex) => [expire, packs, read, put, remove, records],
+            () => [expire, read, put, remove, packs, records],
         };
-        order.into_iter().find(|(what, _)| *what != 0).map(|(_, step)| step).into_iter().collect()
+        let mut pending = order.into_iter().filter(|(what, _)| *what != 0).map(|(_, step)| step);
+        let mut steps: Vec<Step> = pending.next().into_iter().collect();
+        if self.splits && process.fresh != 0 && steps == [Step::ReindexRead] {
+            steps.push(Step::ReindexPut);
+        }
+        if self.splits && rules.has(PacksBeforeReindex) && steps == [Step::DropPack] {
+            // That the disk is full is found at any segment.
+            steps.extend([read, put].into_iter().find(|(what, _)| *what != 0).map(|(_, step)| step));
+        }
+        steps
     }
 
     /// The end of a look: what has to be copied, replaced and removed.
@@ -166,10 +200,15 @@ impl Compaction {
             missing &= world.chunks(sources);
         }
         if missing & !world.chunks(sources) != 0 {
-            return self.look_again(rules, process);
+            self.look_again(rules, process);
+            if process.asked == LOOK_AGAIN && rules.variant == Variant::Author {
+                process.asked = MISSING;
+            }
+            return;
         }
         let dead = finished | !listed;
-        let replaced = members(process.segments).filter(|segment| world.segments[*segment] & dead != 0);
+        let merges = self.merges && process.segments.count_ones() > 1;
+        let replaced = members(process.segments).filter(|segment| merges || world.segments[*segment] & dead != 0);
         let replaced = replaced.fold(0, |all, segment| all | 1 << segment);
         let records = if rules.has(OnlyOwnRecords) { process.mine } else { process.records | process.mine };
         let records = singles(records).filter(|record| {
@@ -183,7 +222,10 @@ impl Compaction {
             looks: process.looks,
             missing,
             view: if missing == 0 { 0 } else { sources },
-            fresh: world.named(replaced) & !dead,
+            // The code reads them once more, when it replaces them; nothing is dead that was not when it looked.
+            segments: if rules.variant == Variant::Author { replaced } else { 0 },
+            condemned: if rules.variant == Variant::Author { world.named(replaced) & dead } else { 0 },
+            fresh: if rules.variant == Variant::Author { 0 } else { world.named(replaced) & !dead },
             replaced,
             drop: finished & listed & if listed == Set::MAX { process.view | own } else { Set::MAX },
             records: records.fold(0, |all, record| all | record),
@@ -253,8 +295,8 @@ impl Compaction {
             for archives in subsets(stale).filter(|set| *set != 0 && (!self.honest || *set == stale)) {
                 turn.take(Step::ExpireRecord, |world, process| {
                     process.mine = world.put_record(Record { packs: 0, archives });
-                    let looked = rules.has(ExpiryLooksFirst);
-                    process.archives = if looked { process.archives & archives } else { archives };
+                    process.archives = if rules.has(ExpiryLooksFirst) { 0 } else { archives };
+                    process.roots &= archives;
                     process.stale = 0;
                 });
             }
@@ -277,10 +319,12 @@ impl Compaction {
         let process = turn.process();
         let finishing = process.asked == WORK;
         let unasked = turn.scenario.rules.has(ExpiryDecidesAlone);
-        for archive in self.each(if finishing || unasked { process.stale } else { process.archives }) {
+        let decided = if process.roots == 0 { process.archives } else { process.roots };
+        for archive in self.each(if finishing || unasked { process.stale } else { decided }) {
             turn.take(Step::ExpireManifest, |world, process| {
                 world.remove_manifest(archive);
                 process.archives &= !archive;
+                process.roots = 0;
                 if finishing || unasked {
                     process.stale &= !archive;
                 }
@@ -306,12 +350,15 @@ impl Compaction {
         let rules = turn.scenario.rules;
         turn.take(Step::CopyRead, |world, process| {
             world.read(Place::Pack);
-            let wanted = if self.splits { lowest(process.missing) } else { process.missing };
-            if wanted & !world.chunks(process.view & world.standing) != 0 {
-                return self.look_again(&rules, process);
+            if process.asked == MISSING {
+                (process.asked, process.fresh) = (LOOK_AGAIN, unnamed(world));
+                return;
             }
-            process.asked = WORK;
-            process.roots |= wanted;
+            let wanted = if self.splits { lowest(process.missing) } else { process.missing };
+            let there = wanted & world.chunks(process.view & world.standing);
+            // What can be copied is; if that is not all, nothing is deleted after this look.
+            process.asked = if there == wanted && process.asked != FAILED { WORK } else { FAILED };
+            process.roots |= there;
             process.missing &= !wanted;
             if process.missing == 0 {
                 process.view = 0;
@@ -340,7 +387,14 @@ impl Compaction {
 fn garbage(scenario: &Scenario, world: &World) -> Set {
     let needed = members(world.manifests).fold(0, |all, archive| all | scenario.chunks_of(archive));
     let named = world.named(world.live);
-    singles(world.standing).filter(|pack| named & pack == 0 || world.chunks(*pack) & needed == 0).fold(0, |all, pack| all | pack)
+    singles(world.standing)
+        .filter(|pack| named & pack == 0 || world.chunks(*pack) & needed == 0)
+        .fold(0, |all, pack| all | pack)
+}
+
+/// Packs that no segment names.
+fn unnamed(world: &World) -> Set {
+    world.standing & !world.named(world.live)
 }
 
 fn following(order: &[Step], step: Step) -> Option<Step> {
@@ -355,8 +409,11 @@ impl Role for Compaction {
         match process.asked {
             BETWEEN_ROUNDS => return self.begin_round(scenario, world, process),
             TIDY => return vec![Step::TidyLook],
+            LOOK_AGAIN if process.fresh != 0 => return vec![Step::Adopt],
             LOOK_AGAIN => return vec![look(rules)[0]],
-            WALK | WORK => return self.work(rules, process),
+            MISSING => return vec![Step::CopyRead],
+            REPORT => return vec![Step::Report],
+            WALK | WORK | FAILED => return self.work(rules, process),
             _ => {}
         }
         let expired = process.archives != 0;
@@ -366,18 +423,12 @@ impl Role for Compaction {
                 self.expire(scenario, world, process)
             }
             Step::PurgeLook | Step::Purge => self.expire(scenario, world, process),
-            Step::ExpireRecord if rules.variant == Variant::Author && !rules.has(ExpiryLooksFirst) => {
-                vec![Step::ExpireLook]
+            Step::ExpireRecord | Step::ExpireManifest if rules.variant == Variant::Mark => vec![Step::ExpireManifest],
+            Step::ExpireRecord | Step::ExpireLook | Step::ExpireManifest | Step::ExpireForget => {
+                self.decide(scenario, world, process, last)
             }
-            Step::ExpireLook if rules.has(ExpiryLooksFirst) => vec![Step::ExpireRecord],
-            Step::ExpireLook if rules.has(RecordBeforeManifest) => vec![Step::ExpireForget],
-            Step::ExpireRecord | Step::ExpireLook | Step::ExpireManifest | Step::ExpireForget if expired => {
-                vec![Step::ExpireManifest]
-            }
-            Step::ExpireRecord | Step::ExpireLook | Step::ExpireManifest if process.mine != 0 => {
-                vec![Step::ExpireForget]
-            }
-            Step::ExpireManifest | Step::ExpireForget | Step::Survey => self.begin_round(scenario, world, process),
+            Step::Survey => self.begin_round(scenario, world, process),
+            Step::Adopt => vec![look(rules)[0], Step::Survey],
             Step::LookGc if rules.has(GcBeforeRecord) => self.begin_round(scenario, world, process),
             Step::Condemn => vec![look(rules)[0]],
             Step::TidyLook | Step::TidyManifest | Step::TidyMark => {
@@ -398,9 +449,6 @@ impl Role for Compaction {
                 process.archives = names.names & names.deleted;
                 process.stale = if self.expires { names.names & !names.ok & !names.deleted } else { 0 };
                 process.roots = if rules.has(ArchivesBeforeRecord) { names.names } else { 0 };
-            }
-            Step::ExpireLook => {
-                process.archives = if process.mine == 0 { process.stale } else { process.archives } & !names.ok;
             }
             Step::LookGc => {
                 process.condemned = members(names.names).fold(0, |packs, record| packs | world.records[record].packs);
@@ -440,14 +488,32 @@ impl Role for Compaction {
             Step::Purge => Self::purge(&rules, turn),
             Step::ExpireRecord => self.put_expiry(turn),
             Step::ExpireManifest => self.remove_expired(turn),
+            Step::ExpireLook => turn.take(step, |world, process| {
+                // One that looks first looks at what it means to name.
+                let undecided = if process.mine == 0 { &mut process.stale } else { &mut process.archives };
+                let archive = lowest(*undecided);
+                world.ask_ok();
+                if process.mine != 0 || world.ok & archive != 0 {
+                    *undecided &= !archive;
+                }
+                process.roots = archive & !world.ok;
+            }),
             Step::ExpireForget => turn.take(step, |world, process| {
                 world.remove_record(process.mine);
                 (process.mine, process.stale) = (0, 0);
             }),
             Step::Survey => turn.take(step, |world, process| {
                 world.read(Place::Segment);
-                process.asked = 0;
-                process.stale = 0;
+                (process.asked, process.stale) = (0, 0);
+            }),
+            Step::Adopt => turn.take(step, |world, process| {
+                let unnamed = if process.fresh == 0 { unnamed(world) } else { process.fresh };
+                world.put_segment(unnamed, rules.has(SegmentNameFromContent));
+                process.fresh = 0;
+            }),
+            Step::Report => turn.take(step, |world, process| {
+                world.read(Place::Segment);
+                process.asked = OVER;
             }),
             Step::Condemn => self.condemn(turn),
             Step::CopyRead => self.read_copies(turn),
@@ -466,10 +532,18 @@ impl Role for Compaction {
                 process.listed = 0;
             }),
             Step::ReindexPut => turn.take(step, |world, process| {
-                // In two, if chunk by chunk.
                 let packs = if self.splits { lowest(process.fresh) } else { process.fresh };
                 world.put_segment(packs, rules.has(SegmentNameFromContent));
                 process.fresh &= !packs;
+            }),
+            Step::ReindexRead => turn.take(step, |world, process| {
+                world.read(Place::Segment);
+                let read = if self.splits { lowest(process.segments) } else { process.segments };
+                process.fresh |= world.named(read & world.live) & !process.condemned;
+                process.segments &= !read;
+                if process.segments == 0 && process.drop == 0 {
+                    process.condemned = 0;
+                }
             }),
             Step::ReindexRemove => {
                 for segment in self.each(turn.process().replaced) {
@@ -484,6 +558,10 @@ impl Role for Compaction {
                     turn.take(step, |world, process| {
                         world.remove_pack(pack);
                         process.drop &= !pack;
+                        if rules.has(PacksBeforeReindex) && rules.variant == Variant::Author {
+                            // The index is begun again.
+                            (process.segments, process.fresh) = (process.replaced, 0);
+                        }
                     });
                 }
             }
@@ -513,16 +591,20 @@ impl Role for Compaction {
         if process.has_ended() || process.listing != 0 {
             return;
         }
-        if process.asked == WORK {
-            if self.work(&scenario.rules, process).is_empty() {
-                self.round_over(process);
-            }
+        if process.asked == FAILED && self.work(&scenario.rules, process).is_empty() {
+            self.look_again(&scenario.rules, process);
         }
-        if matches!(process.last(), Some(Step::TidyLook | Step::TidyManifest | Step::TidyMark)) {
+        if process.asked == WORK && self.work(&scenario.rules, process).is_empty() {
+            self.round_over(process);
+        }
+        if matches!(process.last(), Some(Step::TidyLook | Step::TidyManifest | Step::TidyMark | Step::Report)) {
             process.archives &= world.ok | world.dropped;
             process.stale &= world.deleted;
             process.roots &= process.archives | process.stale;
-            if process.archives | process.stale == 0 {
+            if process.archives | process.stale == 0 && process.asked != OVER {
+                process.asked = REPORT;
+            }
+            if process.asked == OVER || (process.asked == REPORT && !self.surveys) {
                 self.run_over(process);
             }
         }

@@ -165,7 +165,7 @@ impl<'a> Turn<'a> {
 fn folder(step: Step) -> Option<Folder> {
     match step {
         Step::CheckGc | Step::RescueGc | Step::ConfirmGc | Step::LookGc | Step::PruneGc => Some(Folder::Gc),
-        Step::PurgeLook | Step::ExpireLook | Step::LookArchives | Step::TidyLook => Some(Folder::Archives),
+        Step::PurgeLook | Step::LookArchives | Step::TidyLook => Some(Folder::Archives),
         Step::PruneLook | Step::DeleteLook => Some(Folder::Archives),
         Step::Open | Step::RescueIndex | Step::LookIndex | Step::ReadLook => Some(Folder::Index),
         Step::CheckPacks | Step::RescuePacks | Step::LookPacks => Some(Folder::Packs),

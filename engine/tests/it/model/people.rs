@@ -63,9 +63,7 @@ fn questions(rules: &Rules) -> &'static [Step] {
         () if rules.has(PruneUnasked) => &[Step::PruneLook, Step::PruneDelete],
         () if rules.has(PruneOnlyGc) => &[Step::PruneLook, Step::PruneGc, Step::PruneDelete],
         () if rules.has(PruneOnlyHead) => &[Step::PruneLook, Step::PruneManifest, Step::PruneDelete],
-        () if rules.has(PruneHeadBeforeGc) => {
-            &[Step::PruneLook, Step::PruneManifest, Step::PruneGc, Step::PruneDelete]
-        }
+        () if rules.has(PruneHeadBeforeGc) => &[Step::PruneLook, Step::PruneManifest, Step::PruneGc, Step::PruneDelete],
         () => &[Step::PruneLook, Step::PruneGc, Step::PruneManifest, Step::PruneDelete],
     }
 }

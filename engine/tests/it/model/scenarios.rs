@@ -31,6 +31,7 @@ const ONE: Compaction = Compaction {
     surveys: false,
     walks: false,
     splits: false,
+    merges: false,
     honest: false,
 };
 const TWICE: Compaction = Compaction { runs: 2, ..ONE };
@@ -38,7 +39,12 @@ const PAIR: Compaction = Compaction { condemns: 2, ..ONE };
 /// Expires, purges and tidies.
 const FULL: Compaction = Compaction { expires: true, tidies: true, ..ONE };
 const FULL_TWICE: Compaction = Compaction { runs: 2, ..FULL };
-const SURVEYING: Compaction = Compaction { surveys: true, rounds: 2, ..FULL };
+const SURVEYING: Compaction = Compaction { surveys: true, merges: true, rounds: 2, ..FULL };
+const SURVEYING_ONCE: Compaction = Compaction { rounds: 1, ..SURVEYING };
+const MERGING: Compaction = Compaction { merges: true, ..ONE };
+const ONCE: Writer = Writer { attempts: 1, ..WRITER };
+/// Needs one chunk.
+const QUICK: Writer = Writer { chunks: A, ..ONCE };
 const WALKING: Compaction = Compaction { walks: true, splits: true, condemns: 2, ..SURVEYING };
 
 /// The scenario of this name. Archive 0 is good at the beginning, where there is one.
@@ -52,6 +58,8 @@ pub(crate) fn scenario(name: &'static str, rules: Rules) -> Scenario {
         "0w2c_dup" => (&[(A, true), (A, true)], A, &[C(ONE), C(ONE)]),
         "0w3c_dup" => (&[(A, true), (A, true)], A, &[C(ONE), C(ONE), C(ONE)]),
         "1w2c_m1" => (&[(A, true)], A, &[W(WRITER), C(ONE), C(ONE)]),
+        "1w2c_old" => (&[(A, true)], A, &[W(QUICK), C(ONE), C(ONE)]),
+        "1w2c_new" => (&[], 0, &[W(QUICK), C(ONE), C(ONE)]),
         "1w2c_two" => (&[(A, true), (B, true)], A, &[W(WRITER), C(ONE), C(ONE)]),
         "1w2c" => (&[(A, true)], A, &[W(WRITER), C(PAIR), C(PAIR)]),
         "exp2" => (&[(A, true)], A, &[W(WRITER), C(FULL), C(FULL)]),
@@ -60,16 +68,19 @@ pub(crate) fn scenario(name: &'static str, rules: Rules) -> Scenario {
         "undel1" => (&[(A | B, true)], A | B, &[W(REVIVER), C(FULL), D(Deleter)]),
         "undel" => (&[(A | B, true)], A | B, &[W(REVIVER), C(FULL), C(FULL), D(Deleter)]),
         "und2" => (&[(A, true)], A, &[C(FULL), D(Deleter), U(Unmarker)]),
+        "2wexp" => (&[(A, true)], A, &[W(QUICK), W(Writer { first: 3, ..QUICK }), C(SURVEYING_ONCE)]),
+        "merge1" => (&[(A, true)], A, &[W(WRITER), C(Compaction { runs: 2, ..MERGING })]),
+        "merge2" => (&[(A, true)], A, &[W(WRITER), C(MERGING), C(MERGING)]),
         "2w1c" => (&[(A, true)], A, &[W(WRITER), W(SECOND), C(ONE)]),
         "2w1cx2" => (&[(A, true)], A, &[W(WRITER), W(SECOND), C(TWICE)]),
         "2w2c" => (&[(A, true)], A, &[W(WRITER), W(SECOND), C(ONE), C(ONE)]),
         "prune" => (&[(A, true)], A, &[W(WRITER), C(FULL), P(Pruner)]),
-        "prune2" => (&[(A, true)], A, &[W(WRITER), W(SECOND), C(FULL), P(Pruner)]),
+        "prune2" => (&[(A, true)], A, &[W(ONCE), W(Writer { first: 2, ..ONCE }), C(FULL), P(Pruner)]),
         "read1" => (&[(A, true), (B, true)], A | B, &[C(TWICE), R(Reader { most_looks: 3 })]),
         "read2" => (&[(A, true), (B, true)], A | B, &[C(ONE), C(ONE), R(Reader { most_looks: 3 })]),
-        "split" => (&[(A, true), (B, false)], A, &[W(SPLITTING), C(Compaction { splits: true, ..PAIR })]),
+        "split" => (&[(A, true), (B, false)], A, &[W(SPLITTING), C(Compaction { splits: true, merges: true, ..PAIR })]),
         "splitx2" => (&[(A | B, true)], A, &[W(SPLITTING), C(TWICE)]),
-        "survey" => (&[(A, true)], A, &[W(Writer { attempts: 1, ..WRITER }), C(SURVEYING)]),
+        "survey" => (&[(A, true)], A, &[W(ONCE), C(SURVEYING)]),
         "walk" => (&[(A, true), (B, true)], A | B, &[C(WALKING), D(Deleter)]),
         "walk2" => (&[(A | B, true)], A | B, &[C(Compaction { tidies: false, rounds: 1, ..WALKING }), C(ONE)]),
         _ => panic!("no scenario {name}"),

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::machine::{Pair, Search};
 use super::promises::Promise;
-use super::rules::Change::{PacksAndRecordsBeforeReindex, PacksBeforeReindex};
+use super::rules::Change::PacksBeforeReindex;
 use super::rules::{Rules, Variant};
 use super::scenarios::scenario;
 use super::search::search;
@@ -23,12 +23,15 @@ const BUILT: &[(&str, Rules)] = &[
     ("exp1", AUTHOR.paged()),
     ("1w1cx2", AUTHOR),
     ("1w1cx2", AUTHOR.paged()),
-    ("1w2c_m1", AUTHOR),
+    ("1w2c_old", AUTHOR),
+    ("1w2c_new", AUTHOR),
     ("0w2c_dup", AUTHOR),
     ("0w2c_dup", AUTHOR.paged()),
     ("inh1", AUTHOR),
     ("undel1", AUTHOR),
     ("undel1", AUTHOR.paged()),
+    ("2wexp", AUTHOR),
+    ("merge1", AUTHOR),
     ("2w1c", AUTHOR),
     ("prune", AUTHOR),
     ("prune", AUTHOR.paged()),
@@ -39,10 +42,9 @@ const BUILT: &[(&str, Rules)] = &[
     ("splitx2", AUTHOR),
     ("survey", AUTHOR),
     ("walk", AUTHOR),
-    ("walk", AUTHOR.with(PacksAndRecordsBeforeReindex)),
+    ("walk", AUTHOR.with(PacksBeforeReindex)),
     ("walk2", AUTHOR),
     ("walk2", AUTHOR.with(PacksBeforeReindex)),
-    ("walk2", AUTHOR.with(PacksAndRecordsBeforeReindex)),
 ];
 
 /// Of the variant with create-if-absent.
@@ -68,6 +70,8 @@ const OTHER: &[(&str, Rules)] = &[
 
 /// Those that take minutes, in the order of their size. `VAULT_MODEL=campaign` runs them all, `VAULT_MODEL=exp2` one.
 const CAMPAIGN: &[(&str, Rules)] = &[
+    ("1w2c_m1", AUTHOR),
+    ("merge2", AUTHOR),
     ("exp2", MARK),
     ("undel", MARK),
     ("1w2c_m1", MARK.paged()),
@@ -80,8 +84,8 @@ const CAMPAIGN: &[(&str, Rules)] = &[
     ("1w2c", AUTHOR),
     ("exp2", AUTHOR),
     ("undel", AUTHOR),
-    ("prune2", AUTHOR),
     ("inh2", AUTHOR),
+    ("prune2", AUTHOR),
     ("2w2c", AUTHOR),
     ("exp2", AUTHOR.paged()),
 ];
@@ -105,15 +109,16 @@ fn run(scenarios: &[(&'static str, Rules)], promises: &'static [Promise]) -> Has
 #[test]
 fn no_interleaving_breaks_a_promise_and_the_table_of_steps_is_no_looser_than_the_model() {
     let taken = run(BUILT, Promise::ALL);
+    let mut never = Vec::new();
     for role in [Role::Writer, Role::Compaction, Role::Prune, Role::Delete, Role::Reader] {
         for previous in std::iter::once(None).chain(STEPS.iter().map(|step| Some(*step))) {
             // A step that goes on is no other step.
-            let others = STEPS.iter().filter(|next| previous != Some(**next));
-            for next in others.filter(|next| may_follow(role, previous, **next)) {
-                assert!(taken.contains(&(role, previous, *next)), "{role:?}: never {next:?} after {previous:?}");
-            }
+            let others =
+                STEPS.iter().map(|next| (role, previous, *next)).filter(|(_, _, next)| previous != Some(*next));
+            never.extend(others.filter(|pair| may_follow(role, previous, pair.2) && !taken.contains(pair)));
         }
     }
+    assert!(never.is_empty(), "allowed by the table, and never taken: {never:?}");
 }
 
 #[test]

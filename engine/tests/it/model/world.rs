@@ -147,7 +147,9 @@ impl Process {
     fn pack_sets(&mut self) -> impl Iterator<Item = &mut Set> {
         let listing = self.lists(Folder::Packs);
         let paging = listing.then_some([&mut self.certain.names, &mut self.perhaps.names]).into_iter().flatten();
-        [&mut self.view, &mut self.listed, &mut self.condemned, &mut self.fresh, &mut self.drop].into_iter().chain(paging)
+        [&mut self.view, &mut self.listed, &mut self.condemned, &mut self.fresh, &mut self.drop]
+            .into_iter()
+            .chain(paging)
     }
 
     fn segment_sets(&mut self) -> impl Iterator<Item = &mut Set> {
@@ -262,6 +264,10 @@ impl World {
     pub(crate) fn has_manifest(&mut self, archive: usize) -> bool {
         self.do_once(Verb::Inspect, Place::Manifest);
         self.manifests & 1 << archive != 0
+    }
+
+    pub(crate) fn ask_ok(&mut self) {
+        self.do_once(Verb::Inspect, Place::OkMark);
     }
 
     /// A new pack; its set.

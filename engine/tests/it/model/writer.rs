@@ -244,8 +244,7 @@ impl Role for Writer {
                 process.view |= world.named(names.names);
             }
             Step::CheckGc | Step::RescueGc => {
-                process.condemned =
-                    members(names.names).fold(0, |packs, record| packs | world.records[record].packs);
+                process.condemned = members(names.names).fold(0, |packs, record| packs | world.records[record].packs);
             }
             Step::CheckPacks => process.listed = names.names,
             Step::RescueIndex if rules.has(CheckGcThenIndex) => process.view = world.named(names.names),

@@ -142,7 +142,9 @@ impl Case {
         let mut archives = schedule(dice, &zone);
         // Borg has microseconds, we have nanoseconds.
         if dice.one_in(2) {
-            archives.iter_mut().for_each(|time| time.nanoseconds = microseconds(dice));
+            for time in &mut archives {
+                time.nanoseconds = microseconds(dice);
+            }
         }
         without_equal_seconds(&mut archives);
         let rules = draw_rules(dice, known);
@@ -185,7 +187,8 @@ fn schedule(dice: &mut Dice, zone: &TimeZone) -> Vec<Timestamp> {
         2 => {
             let (nights, gaps) = (dice.between(1, 400), dice.between(2, 9));
             let night = |dice: &mut Dice, night| begin + night * DAY + dice.between(0, HOUR);
-            (0..nights).filter_map(|number| (!dice.one_in(gaps)).then(|| night(dice, number))).collect()
+            let numbers: Vec<i64> = (0..nights).filter(|_| !dice.one_in(gaps)).collect();
+            numbers.into_iter().map(|number| night(dice, number)).collect()
         }
         3 => {
             let year = jiff::civil::date(2010 + i16::try_from(dice.between(0, 15)).unwrap(), 1, 1);
@@ -254,7 +257,8 @@ fn borgs_functions_decide_alike() {
     };
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("cases");
-    fs::write(&file, cases.iter().map(|case| format!("{}\n", case.json())).collect::<String>()).unwrap();
+    let lines: Vec<String> = cases.iter().map(|case| case.json().to_string()).collect();
+    fs::write(&file, lines.join("\n")).unwrap();
     let answers = succeed(&mut borg.script(include_str!("borg.py"), &[&file])).stdout;
     let answers = String::from_utf8(answers).unwrap();
     assert_eq!(answers.lines().count(), CASES);
@@ -295,9 +299,10 @@ impl Repository {
         let archives: Vec<Timestamp> = times.collect();
         let written = archives.iter().map(|time| {
             let instant = jiff::Timestamp::from_second(time.seconds).unwrap();
-            format!("{}\n", instant.strftime("%Y-%m-%dT%H:%M:%S"))
+            instant.strftime("%Y-%m-%dT%H:%M:%S").to_string()
         });
-        fs::write(folder.path().join("times"), written.collect::<String>()).unwrap();
+        let written: Vec<String> = written.collect();
+        fs::write(folder.path().join("times"), written.join("\n")).unwrap();
         let repository = Self { folder, archives };
         let (path, times) = (repository.path(), repository.folder.path().join("times"));
         succeed(repository.at_home(&mut borg.script(include_str!("create.py"), &[&path, &times])));
@@ -343,11 +348,11 @@ impl Repository {
 #[test]
 fn borgs_command_decides_alike() {
     const TEST: &str = "retention::differential::borgs_command_decides_alike";
-    const PRUNES: usize = 8;
+    const PRUNES: usize = 12;
     let Some(borg) = Borg::find(TEST) else { return };
     let now = vault_engine::clock::now();
     std::thread::scope(|scope| {
-        for seed in 1..=3 {
+        for seed in [1, 2] {
             let borg = &borg;
             scope.spawn(move || {
                 let mut dice = Dice(seed);

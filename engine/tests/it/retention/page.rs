@@ -55,8 +55,8 @@ fn the_page_has_borgs_worked_example() {
     let cell = |column: &Vec<String>, row: usize| column.get(row).cloned().unwrap_or_default();
     let mut block = String::new();
     for row in 0..rows {
-        let line: String = columns.iter().map(|column| format!("{:<22}", cell(column, row))).collect();
-        writeln!(block, "{}", line.trim_end()).unwrap();
+        let cells = columns.each_ref().map(|column| format!("{:<22}", cell(column, row)));
+        writeln!(block, "{}", cells.concat().trim_end()).unwrap();
     }
     assert_on_the_page(&block);
 }

@@ -71,8 +71,8 @@ impl File {
 impl Case {
     fn read(&mut self, word: &str, rest: &str) {
         match word {
-            "zone" => self.zone = rest.to_owned(),
-            "options" => self.options = rest.to_owned(),
+            "zone" => rest.clone_into(&mut self.zone),
+            "options" => rest.clone_into(&mut self.options),
             "until" => self.until = Some(time(rest)),
             "pruned" => self.pruned = rest.parse().unwrap(),
             "kept" => {

@@ -77,16 +77,16 @@ fn folder() -> (tempfile::TempDir, Arc<CacheFolder>) {
     (folder, cache)
 }
 
-/// Pack, size of its block, offset, position.
-type Place = (PackId, u32, u32, u32, u32);
+/// Pack, offset of the block, its size, share of it, position.
+type Place = (PackId, u32, u32, u16, u32);
 
 fn expected(segments: &Segments) -> BTreeMap<ObjectId, BTreeSet<Place>> {
     let mut all: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
     for (number, blocks) in segments.iter().flatten() {
         for (at, objects) in (1u32..).zip(blocks) {
             for (position, id) in (0u32..).zip(objects) {
-                let count = u32::try_from(objects.len()).unwrap();
-                let place = (pack_id(*number), at * 192, 128, count, position);
+                let share = u16::MAX / u16::try_from(objects.len()).unwrap();
+                let place = (pack_id(*number), at * 192, 128, share, position);
                 all.entry(object(*id)).or_default().insert(place);
             }
         }
@@ -120,7 +120,7 @@ fn assert_scans(index: &Index, segments: &Segments) {
             .iter()
             .map(|copy| {
                 let pack = packs[copy.pack as usize].id;
-                (pack, copy.offset, copy.body_length, copy.block_objects, copy.position)
+                (pack, copy.offset, copy.body_length, copy.share, copy.position)
             })
             .collect();
         let distinct: BTreeSet<_> = places.iter().copied().collect();
