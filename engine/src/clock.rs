@@ -7,6 +7,10 @@ use crate::meta::Timestamp;
 /// The wall clock, now. Nothing's safety depends on it.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn now() -> Timestamp {
+    #[cfg(debug_assertions)]
+    if let Some(now) = crate::simulation::now() {
+        return now;
+    }
     let from_duration = |d: Duration| (i64::try_from(d.as_secs()).unwrap_or(i64::MAX), d.subsec_nanos());
     match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(after) => {

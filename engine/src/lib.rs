@@ -1,6 +1,6 @@
 //! `vault-engine`: deduplicating, compressing, encrypted archives in a repository of immutable files.
 //!
-//! Layers, each importing only those above it in this list: `id error codec meta progress clock process sync sys` ·
+//! Layers, each importing only those above it in this list: `id error codec meta progress clock process sync sys simulation` ·
 //! `chunker compress crypto pattern retention` · `format store source` · `repository` · `ops`. See docs/ARCHITECTURE.md.
 
 pub mod chunker;
@@ -18,6 +18,9 @@ pub mod process;
 pub mod progress;
 pub mod repository;
 pub mod retention;
+#[cfg(debug_assertions)]
+#[doc(hidden)]
+pub mod simulation;
 pub mod source;
 pub mod store;
 mod sync;

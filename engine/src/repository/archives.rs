@@ -2,8 +2,6 @@
 
 use std::collections::HashSet;
 
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
-
 use crate::error::{ArchiveProblem, Error, Result, StoreErrorKind};
 use crate::format::file::Class;
 use crate::format::manifest::Manifest;
@@ -11,6 +9,7 @@ use crate::format::mark::Mark;
 use crate::id::ArchiveId;
 use crate::repository::{Look, Repository, damaged, opened, read_optional};
 use crate::store::{Key, Kind};
+use crate::sync::on_all_cores;
 
 /// An archive that counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,8 +70,9 @@ impl Repository {
         self.read_archives(self.list_archives()?.deleted().collect(), damaged)
     }
 
-    fn read_archives(&self, ids: Vec<ArchiveId>, damaged: &mut dyn FnMut(ArchiveId, &Error)) -> Result<Vec<Archive>> {
-        let found: Vec<_> = ids.into_par_iter().map(|id| (id, self.complete_archive(id))).collect();
+    fn read_archives(&self, mut ids: Vec<ArchiveId>, damaged: &mut dyn FnMut(ArchiveId, &Error)) -> Result<Vec<Archive>> {
+        ids.sort_unstable();
+        let found = on_all_cores(ids, |id| (id, self.complete_archive(id)));
         let mut archives = Vec::with_capacity(found.len());
         for (id, found) in found {
             match found {

@@ -1,8 +1,6 @@
 //! Packs that no index segment names: left by a writer that was killed, or by a lost segment. Each says itself what is in it
 //! (docs/format.md §5): its trailer, and where that is lost its blocks' heads, which stand at multiples of 64.
 
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
-
 use crate::error::{Error, Result, StoreErrorKind};
 use crate::format::block::{BlockKind, HEAD_LEN, open_block, open_head, open_trailer};
 use crate::format::file::{Class, FileCipher, HEADER_LEN};
@@ -13,6 +11,7 @@ use crate::id::PackId;
 use crate::repository::reader::purpose_of;
 use crate::repository::{Core, Index, Look, damaged, opened};
 use crate::store::Key;
+use crate::sync::on_all_cores;
 
 /// Offset of the class in a header.
 const CLASS_AT: usize = 20;
@@ -24,7 +23,7 @@ pub(crate) fn orphans(core: &Core, look: &Look, index: &Index) -> Result<Vec<Ind
         look.packs.iter().filter(|(id, _)| !known.contains(id) && !look.condemned.contains(id)).collect();
     unknown.sort_unstable();
     let read: Vec<Option<IndexedPack>> =
-        unknown.into_par_iter().map(|(id, size)| directory_of(core, *id, *size)).collect::<Result<_>>()?;
+        on_all_cores(unknown, |(id, size)| directory_of(core, *id, *size)).into_iter().collect::<Result<_>>()?;
     Ok(read.into_iter().flatten().collect())
 }
 

@@ -84,6 +84,10 @@ impl Stat {
 
     /// What change detection keeps of it.
     pub fn stamp(&self) -> Stamp {
+        #[cfg(debug_assertions)]
+        if let Some(stamp) = crate::simulation::stamp(self.mtime) {
+            return stamp;
+        }
         Stamp { inode: self.inode, ctime: self.ctime }
     }
 }

@@ -72,6 +72,13 @@ impl Target {
     }
 }
 
+impl Drop for Target {
+    /// The directories that are kept open know what keeps them: without this neither would go.
+    fn drop(&mut self) {
+        self.open.forget();
+    }
+}
+
 /// Directories by path in two generations: when the younger is full it becomes the older, and what was not used since goes.
 #[derive(Debug, Default)]
 pub(super) struct OpenDirectories(Mutex<Generations>);

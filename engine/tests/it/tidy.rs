@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules of `engine/src` by layer (docs/ARCHITECTURE.md).
 const LAYERS: [&[&str]; 5] = [
-    &["id", "error", "codec", "meta", "progress", "clock", "process", "sync", "sys"],
+    &["id", "error", "codec", "meta", "progress", "clock", "process", "sync", "sys", "simulation"],
     &["chunker", "compress", "crypto", "pattern", "retention"],
     &["format", "store", "source"],
     &["repository"],
@@ -174,6 +174,22 @@ fn only_sys_is_unsafe_and_only_clock_asks_for_the_time() {
         }
     }
     assert_none("what only one place does", &found);
+}
+
+#[test]
+fn no_release_build_has_the_hooks_of_the_simulation() {
+    let hook = "crate::simulation::";
+    let mut found = Vec::new();
+    for Code { path, text } in code("engine/src") {
+        let lines: Vec<_> = text.lines().map(str::trim).collect();
+        for (number, line) in (1..).zip(&lines).filter(|(_, line)| line.contains(hook) || **line == "pub mod simulation;") {
+            let above = lines[..number - 1].iter().rev().take_while(|line| line.starts_with("#["));
+            if !above.into_iter().any(|line| *line == "#[cfg(debug_assertions)]") {
+                found.push(format!("{path}:{number}: {line}"));
+            }
+        }
+    }
+    assert_none("hooks that a release build would have", &found);
 }
 
 #[test]

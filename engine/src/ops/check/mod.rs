@@ -214,7 +214,9 @@ fn readable_archives(repository: &Repository, report: &mut CheckReport) -> Resul
         report.finding(Severity::Error, Key::ok_mark(*id).to_string(), None, message);
     }
     let mut archives = Vec::new();
-    for id in listing.counting() {
+    let mut counting: Vec<ArchiveId> = listing.counting().collect();
+    counting.sort_unstable();
+    for id in counting {
         let key = Key::ok_mark(id);
         match read_optional(repository.store().as_ref(), &key) {
             Ok(Some(mark)) if Mark::Ok.verify(id, &mark).is_ok() => {}

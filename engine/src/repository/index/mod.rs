@@ -9,14 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
-
 use crate::codec::DecodeError;
 use crate::crypto::SecretKey;
 use crate::error::{Error, Result};
 use crate::format::segment::{IndexedPack, Segment};
 use crate::id::{FileId, ObjectId, PackId};
 use crate::repository::look::Look;
+use crate::sync::on_all_cores;
 
 mod merge;
 mod run;
@@ -354,8 +353,8 @@ fn load_missing(
     let mut runs = Vec::new();
     let mut content = RunContent::default();
     for group in missing.chunks(4) {
-        let segments: Vec<_> = group.to_vec().into_par_iter().map(|id| readable(id, read)).collect::<Result<_>>()?;
-        for (id, segment) in segments {
+        for read in on_all_cores(group.to_vec(), |id| readable(id, read)) {
+            let (id, segment) = read?;
             if let Some(segment) = segment {
                 collect(id, &segment, &mut content)?;
             }

@@ -23,6 +23,17 @@ fn allocated_zeros_are_no_hole_in_a_file_without_holes() {
 }
 
 #[test]
+fn a_target_that_is_dropped_closes_the_directories_that_it_kept_open() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("a")).unwrap();
+    let target = Target::open(folder.path(), false).unwrap();
+    let directory = Arc::downgrade(&target.directory(b"a").unwrap());
+    assert!(directory.upgrade().is_some(), "it is kept open");
+    drop(target);
+    assert!(directory.upgrade().is_none());
+}
+
+#[test]
 fn names_that_are_paths_are_refused_everywhere() {
     let place = Place::new();
     let root = place.root();
