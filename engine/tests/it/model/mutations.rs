@@ -1,4 +1,4 @@
-//! Each rule left out, one at a time: the search must find what it prevents. (docs/gc.md, section 8, has the same table.)
+//! Each rule left out, one at a time: the search must find what it prevents. (docs/gc.md, section 9, has the same table.)
 
 use super::machine::{Move, Scenario, Search};
 use super::promises::Promise;
@@ -94,7 +94,7 @@ const HARMLESS: &[Mutation] = &[
     mark(&[Shortcut], "inh1", NONE, 0),
 ];
 
-/// What earlier drafts did, and the traces of docs/gc.md, section 5. The draft: the writer lists `gc/` and then the index until nothing is
+/// What earlier drafts did, and the traces of docs/gc.md, section 6. The draft: the writer lists `gc/` and then the index until nothing is
 /// condemned; a compaction reads `gc/` before its own record only, finishes only that, and copies out of its own packs only.
 const HOLES: &[(&str, Mutation)] = &[
     ("H1", mark(&[CheckGcThenIndex, WriterLoops], "1w1cnew", S1, 14)),
