@@ -61,8 +61,8 @@ pub(crate) struct Actor {
     /// It may remove a manifest of its own that cannot be completed.
     pub(crate) takes_back: bool,
     pub(crate) steps: Followed,
-    /// What was protected when it began: it must leave that alone.
-    pub(crate) spares: BTreeSet<ArchiveId>,
+    /// What the users had been told when it began.
+    pub(crate) told: Promises,
 }
 
 /// See the file's header.
@@ -118,16 +118,19 @@ impl World {
         self.moments.push(Moment { step, files, promises });
     }
 
-    /// Whether archives of which a compaction says that something is missing (`aid:…`; none: it found no such archive any more) are such as
-    /// never counted: their writers will find out too, and take them back.
-    pub(crate) fn gave_up(&self, archives: &[String]) -> bool {
-        let counts = |name: &String| {
+    /// Whether archives of which a compaction says that something is missing (`aid:…`; none: it found no such archive any more) did not
+    /// count when it began. Such an archive may be one that its writer will take back, or complete in another way.
+    pub(crate) fn gave_up(&self, process: usize, archives: &[String]) -> bool {
+        let told = &self.actors[process].told;
+        let counted = |name: &String| {
             let digits = name.trim_start_matches("aid:");
-            self.promises.kept().any(|(id, _)| id.to_hex().starts_with(digits))
+            let kept = told.kept().filter(|(id, _)| !self.promises.condemned.contains(id));
+            kept.into_iter().any(|(id, _)| id.to_hex().starts_with(digits))
         };
         let is_pending = |key: &Key| !key.name().contains('.') && self.has_no_mark(key);
         let archives_there = || self.store.files().into_iter().filter(|key| key.kind() == Kind::Archives);
-        !archives.iter().any(counts) && (self.took_back || archives_there().any(|key| is_pending(&key)))
+        !archives.iter().any(counted)
+            && (!archives.is_empty() || self.took_back || archives_there().any(|key| is_pending(&key)))
     }
 
     fn has_no_mark(&self, manifest: &Key) -> bool {
@@ -146,7 +149,7 @@ impl World {
             && let Some(id) = deleted_by(&asked.key)
         {
             self.promises.condemned.insert(id);
-            if actor.spares.contains(&id) {
+            if actor.told.protected.contains(&id) {
                 self.wrong.push(format!("{} deletes archives/{}, which is protected", actor.name, id.to_hex()));
             }
         }
