@@ -126,7 +126,7 @@ impl Runner {
     }
 
     fn perform(&self, number: usize, process: &Process) -> Result<()> {
-        self.scheduler.world(|world| world.actors[number].told = world.promises.clone());
+        self.scheduler.world(|world| world.begin(number));
         let store = Arc::new(SimulatedStore::new(Arc::clone(&self.scheduler), number, process.paged));
         let cache = process.cached.then(|| self.folder.join(format!("cache-{}", process.host())));
         let repository = try_open(store, cache, process.host())?;
@@ -245,9 +245,8 @@ impl Runner {
             // Objects were lost three times.
             (Task::Create { .. }, Error::Damaged { file, .. }) => file == "packs/",
             // Somebody else deleted, purged or brought back what it had chosen.
-            // It needs what nobody has: its writer will take it back.
             (Task::Compact { .. }, Error::Incomplete { archives, .. }) => {
-                self.scheduler.world(|world| world.gave_up(number, archives))
+                self.scheduler.world(|world| world.may_miss(number, archives))
             }
             (Task::Create { .. } | Task::Compact { .. }, _) => false,
             (_, Error::Archive(_)) => true,

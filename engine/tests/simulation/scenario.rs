@@ -85,6 +85,7 @@ fn run_night(
         deletes: process.deletes(),
         takes_back: process.role() == Role::Writer,
         steps: Followed::new(process.role()),
+        began: 0,
         told: Promises::default(),
     };
     world.actors = processes.iter().map(actor).collect();

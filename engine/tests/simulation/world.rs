@@ -61,7 +61,9 @@ pub(crate) struct Actor {
     /// It may remove a manifest of its own that cannot be completed.
     pub(crate) takes_back: bool,
     pub(crate) steps: Followed,
-    /// What the users had been told when it began.
+    /// When it began,
+    pub(crate) began: u64,
+    /// and what the users had been told then.
     pub(crate) told: Promises,
 }
 
@@ -112,25 +114,38 @@ impl World {
         Self::new(&Snapshot::new(), Flaw::none())
     }
 
+    /// A process begins.
+    pub(crate) fn begin(&mut self, process: usize) {
+        self.actors[process].began = self.step;
+        self.actors[process].told = self.promises.clone();
+    }
+
     /// Keeps this moment for the oracle.
     pub(crate) fn remember(&mut self) {
         let (step, files, promises) = (self.step, self.store.snapshot(), self.promises.clone());
         self.moments.push(Moment { step, files, promises });
     }
 
-    /// Whether archives of which a compaction says that something is missing (`aid:…`; none: it found no such archive any more) did not
-    /// count when it began. Such an archive may be one that its writer will take back, or complete in another way.
-    pub(crate) fn gave_up(&self, process: usize, archives: &[String]) -> bool {
-        let told = &self.actors[process].told;
+    /// Whether it is no wonder that a compaction missed something that these archives need (`aid:…`; none: it found no such archive any more):
+    /// they did not count when it began, so that their writers may take them back or complete them in another way; or others replaced
+    /// segments while it listed them, twice.
+    pub(crate) fn may_miss(&self, process: usize, archives: &[String]) -> bool {
+        let actor = &self.actors[process];
         let counted = |name: &String| {
             let digits = name.trim_start_matches("aid:");
-            let kept = told.kept().filter(|(id, _)| !self.promises.condemned.contains(id));
-            kept.into_iter().any(|(id, _)| id.to_hex().starts_with(digits))
+            let mut kept = actor.told.kept().filter(|(id, _)| !self.promises.condemned.contains(id));
+            kept.any(|(id, _)| id.to_hex().starts_with(digits))
         };
         let is_pending = |key: &Key| !key.name().contains('.') && self.has_no_mark(key);
         let archives_there = || self.store.files().into_iter().filter(|key| key.kind() == Kind::Archives);
-        !archives.iter().any(counted)
-            && (!archives.is_empty() || self.took_back || archives_there().any(|key| is_pending(&key)))
+        let replaced = |done: &Done| {
+            done.asked.verb == Verb::Remove && done.asked.kind == Kind::Index && done.process != actor.name
+        };
+        let since = self.trace.0.iter().rev().take_while(|done| done.step > actor.began);
+        if archives.iter().any(counted) {
+            return since.into_iter().any(replaced);
+        }
+        !archives.is_empty() || self.took_back || archives_there().any(|key| is_pending(&key))
     }
 
     fn has_no_mark(&self, manifest: &Key) -> bool {
