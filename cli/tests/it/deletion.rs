@@ -51,6 +51,32 @@ fn what_is_deleted_is_listed_apart_and_comes_back() {
 }
 
 #[test]
+fn a_compaction_ends_what_can_be_brought_back() {
+    let sandbox = nights();
+    repo(&sandbox, "delete", &["db~1"]).succeeds();
+    let would = repo(&sandbox, "compact", &["-n"]).succeeds().stdout;
+    assert!(would.contains("would purge 1 deleted archive\n"), "{would}");
+    assert_eq!(days(&sandbox, &["--deleted"]), [19], "a dry run purges nothing");
+    let report = repo(&sandbox, "compact", &["--json"]).succeeds().json();
+    assert_eq!(report["purged_archives"], 1, "{report}");
+    assert_eq!((days(&sandbox, &[]), days(&sandbox, &["--deleted"])), (vec![18, 20], vec![]));
+    repo(&sandbox, "undelete", &["db"]).fails(31, &["none is deleted", "purged"]);
+    repo(&sandbox, "check", &["--read-data"]).succeeds();
+}
+
+#[test]
+fn what_was_brought_back_outlives_a_compaction() {
+    let sandbox = nights();
+    repo(&sandbox, "delete", &["db~2"]).succeeds();
+    repo(&sandbox, "undelete", &["db"]).succeeds();
+    repo(&sandbox, "compact", &["--grace", "0"]).succeeds();
+    assert_eq!((days(&sandbox, &[]), days(&sandbox, &["--deleted"])), (vec![18, 19, 20], vec![]));
+    repo(&sandbox, "restore", &["db~2", "--target", "out"]).succeeds();
+    assert_eq!(fs::read(sandbox.path("out/source/night")).unwrap(), b"the 18th");
+    repo(&sandbox, "check", &["--read-data"]).succeeds();
+}
+
+#[test]
 fn several_selectors_mean_what_they_meant_at_the_start() {
     let sandbox = nights();
     repo(&sandbox, "delete", &["db", "db~1"]).succeeds();

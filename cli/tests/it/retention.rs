@@ -169,6 +169,29 @@ fn prune_can_compact_too() {
 }
 
 #[test]
+fn what_only_pruned_archives_needed_is_freed() {
+    let sandbox = Sandbox::with_repository();
+    for day in 18..=20 {
+        // Noise, so that nothing is smaller than it looks.
+        let mut content = vec![0; 2_000_000];
+        blake3::Hasher::new().update(&[day]).finalize_xof().fill(&mut content);
+        sandbox.write("source/file", content);
+        sandbox.archive("h1", "db", &format!("2026-11-{day}T03:00:00Z"), "source");
+    }
+    prune(&sandbox, &["--keep-last", "1"]).succeeds();
+    let compact = |arguments: &[&str]| {
+        sandbox.vault(["compact", "-r", "repo", "--json"].iter().chain(arguments)).succeeds().json()
+    };
+    let (would, did) = (compact(&["-n"]), compact(&[]));
+    assert!(would["dead_bytes"].as_u64().unwrap() > 4_000_000, "{would}");
+    assert_eq!(would["dead_bytes"], did["dead_bytes"]);
+    assert!(did["freed_bytes"].as_u64().unwrap() > 4_000_000, "{did}");
+    sandbox.vault(["check", "-r", "repo", "--read-data"]).succeeds();
+    sandbox.vault(["restore", "-r", "repo", "db", "--target", "out"]).succeeds();
+    assert_eq!(files(&sandbox.path("out/source")), files(&sandbox.path("source")));
+}
+
+#[test]
 fn compact_says_what_it_does_when_asked() {
     let sandbox = nights();
     let compact = |arguments: &[&str]| sandbox.vault(["compact"].iter().chain(arguments));

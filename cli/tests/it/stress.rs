@@ -36,6 +36,8 @@ struct Campaign {
     over: AtomicBool,
     problems: Mutex<Vec<String>>,
     runs: [AtomicU64; 4],
+    /// Compactions that gave up, deleting nothing.
+    given_up: AtomicU64,
 }
 
 /// Whose runs are counted.
@@ -89,6 +91,7 @@ impl Campaign {
             over: AtomicBool::new(false),
             problems: Mutex::default(),
             runs: Default::default(),
+            given_up: AtomicU64::new(0),
         };
         campaign.vault(&["init", "-r", "repo"]).succeeds();
         campaign
@@ -108,7 +111,7 @@ impl Campaign {
     /// Runs the program where it may be killed. Nothing: it was. An end that is neither success nor death is a problem.
     fn dare(&self, role: Role, arguments: &[&str]) -> Option<Run> {
         let run = self.crew.run(&mut self.command(arguments));
-        self.runs[role as usize].fetch_add(1, Ordering::Relaxed);
+        self.count(role);
         match run.code {
             None => None,
             Some(0) => Some(run),
@@ -117,6 +120,10 @@ impl Campaign {
                 None
             }
         }
+    }
+
+    fn count(&self, role: Role) {
+        self.runs[role as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     fn problem(&self, text: String) {
@@ -178,7 +185,17 @@ impl Campaign {
         let threshold = ["0", "10", "50"][random.below(3)];
         // Without patience it condemns what a run has stored that is still at work.
         let grace = ["0s", "7d"][random.below(2)];
-        self.dare(Role::Compact, &["compact", "-r", "repo", "--threshold", threshold, "--grace", grace]);
+        let arguments = ["compact", "-r", "repo", "--threshold", threshold, "--grace", grace];
+        let run = self.crew.run(&mut self.command(&arguments));
+        self.count(Role::Compact);
+        match run.code {
+            None | Some(0) => {}
+            // A pending archive may need what an earlier one has taken: its writer, if alive, is about to store it again.
+            Some(_) if run.stderr.contains("nothing was deleted") => {
+                self.given_up.fetch_add(1, Ordering::Relaxed);
+            }
+            Some(code) => self.problem(format!("vault {} exited {code}: {}", arguments.join(" "), run.stderr)),
+        }
     }
 
     fn prune(&self) {
@@ -203,7 +220,7 @@ impl Campaign {
         let _ = fs::remove_dir_all(&target);
         let selector = format!("aid:{id}");
         let run = self.crew.run(&mut self.command(&["restore", "-r", "repo", &selector, "--target", "read"]));
-        self.runs[Role::Restore as usize].fetch_add(1, Ordering::Relaxed);
+        self.count(Role::Restore);
         match run.code {
             None => {}
             Some(0) => self.compare(series, attempt, &target, "while others write"),
@@ -269,10 +286,11 @@ impl Campaign {
     fn report(&self) {
         let count = |role: Role| self.runs[role as usize].load(Ordering::Relaxed);
         println!(
-            "{} creates, {} prunes, {} compactions, {} restores; {} killed; {} archives counted",
+            "{} creates, {} prunes, {} compactions ({} gave up), {} restores; {} killed; {} archives counted",
             count(Role::Create),
             count(Role::Prune),
             count(Role::Compact),
+            self.given_up.load(Ordering::Relaxed),
             count(Role::Restore),
             self.crew.killed(),
             self.ledger.archives(),

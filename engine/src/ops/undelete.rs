@@ -20,7 +20,7 @@ use crate::ops::archives::{Selector, Wanted, choose_all, list_deleted};
 use crate::ops::check;
 use crate::ops::walk::each_object;
 use crate::progress::Monitor;
-use crate::repository::{Archive, Commit, Index, Packer, Reader, References, Repository, Stored};
+use crate::repository::{Archive, Commit, Index, Packer, Reader, References, Repository, Stored, Superseded};
 
 /// How often it starts again when objects are lost under its hands.
 const ROUNDS: usize = 4;
@@ -77,6 +77,7 @@ fn explain(repository: &Repository, problem: ArchiveProblem, wanted: &[Wanted]) 
 
 fn revive(repository: &Repository, deleted: Archive, monitor: &dyn Monitor) -> Result<Undeleted> {
     let mut stamps = deleted.manifest.root_stamps;
+    let mut superseded = Superseded::default();
     for _ in 0..ROUNDS {
         if monitor.cancelled() {
             return Err(Error::Interrupted);
@@ -92,7 +93,7 @@ fn revive(repository: &Repository, deleted: Archive, monitor: &dyn Monitor) -> R
             continue;
         };
         let manifest = Manifest { segments: [adopted, put].concat(), ..manifest };
-        if let Commit::Done { id, .. } = repository.commit(&manifest, &references, &each_object)? {
+        if let Commit::Done { id, .. } = repository.commit(&manifest, &references, &mut superseded, &each_object)? {
             return Ok(Undeleted { deleted, archive: Some(Archive { id, manifest }), missing: Vec::new() });
         }
         monitor.note("stored objects were lost meanwhile; looking again");

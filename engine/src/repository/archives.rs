@@ -70,7 +70,11 @@ impl Repository {
         self.read_archives(self.list_archives()?.deleted().collect(), damaged)
     }
 
-    fn read_archives(&self, mut ids: Vec<ArchiveId>, damaged: &mut dyn FnMut(ArchiveId, &Error)) -> Result<Vec<Archive>> {
+    fn read_archives(
+        &self,
+        mut ids: Vec<ArchiveId>,
+        damaged: &mut dyn FnMut(ArchiveId, &Error),
+    ) -> Result<Vec<Archive>> {
         ids.sort_unstable();
         let found = on_all_cores(ids, |id| (id, self.complete_archive(id)));
         let mut archives = Vec::with_capacity(found.len());

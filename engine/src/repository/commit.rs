@@ -39,16 +39,28 @@ pub enum Commit {
     Again,
 }
 
+/// Earlier attempts at an archive that some record named. They are listed as good, and a prune may rely on them: so they are deleted only
+/// when the archive that takes their place counts.
+#[derive(Debug, Default)]
+pub struct Superseded(Vec<ArchiveId>);
+
 /// Calls back with every object that an archive refers to.
 pub(super) type EachObject<'a> =
     dyn Fn(&Reader<'_>, &Manifest, &mut dyn FnMut(Purpose, ObjectId) -> Result<()>) -> Result<()> + 'a;
 
 impl Repository {
-    /// Makes an archive count. `each_object` is only asked when a pack has gone or was condemned meanwhile.
+    /// Makes an archive count. `each_object` is only asked when a pack has gone or was condemned meanwhile; `superseded` is the same for all
+    /// attempts at one archive.
     ///
     /// # Errors
     /// The store failed: the archive does not count, whatever is left of it is expired by a compaction.
-    pub fn commit(&self, manifest: &Manifest, references: &References, each_object: &EachObject<'_>) -> Result<Commit> {
+    pub fn commit(
+        &self,
+        manifest: &Manifest,
+        references: &References,
+        superseded: &mut Superseded,
+        each_object: &EachObject<'_>,
+    ) -> Result<Commit> {
         let id = self.pending(manifest)?;
         let Some(packs) = self.check(manifest, references, each_object)? else {
             // It has no mark, so nobody relies on it; left behind, it would be a root whose objects nobody has.
@@ -56,7 +68,11 @@ impl Repository {
             return Ok(Commit::Again);
         };
         self.ok(id)?;
-        if self.confirm(id)? { Ok(Commit::Done { id, packs }) } else { Ok(Commit::Again) }
+        if !self.confirm(id, superseded)? {
+            return Ok(Commit::Again);
+        }
+        self.supersede(superseded)?;
+        Ok(Commit::Done { id, packs })
     }
 
     /// Rule 3: pending from here on, a root of every compaction that looks later.
@@ -109,15 +125,21 @@ impl Repository {
     }
 
     /// Rule 8: after the mark, gc/ and then the manifest itself. If a compaction names it or has dropped it, this archive does not count.
-    fn confirm(&self, id: ArchiveId) -> Result<bool> {
-        let expiring = Look::gc(&self.core)?.expiring.contains(&id);
+    fn confirm(&self, id: ArchiveId, superseded: &mut Superseded) -> Result<bool> {
+        let named = Look::gc(&self.core)?.expiring.contains(&id);
         let gone = self.core.store.size(&Key::archive(id))?.is_none();
         if gone {
             self.core.store.remove(&Key::ok_mark(id))?;
-        } else if expiring {
+        } else if named {
             // Its author spares or drops it; either way the archive that is made next takes its place.
-            self.core.store.put(&Key::deleted_mark(id), &Mark::Deleted.encode(id))?;
+            superseded.0.push(id);
         }
-        Ok(!gone && !expiring)
+        Ok(!gone && !named)
+    }
+
+    /// Rule 8, its end: what was named gives way to what counts.
+    fn supersede(&self, superseded: &mut Superseded) -> Result<()> {
+        let named = std::mem::take(&mut superseded.0);
+        if named.is_empty() { Ok(()) } else { self.mark_deleted(&named) }
     }
 }

@@ -31,7 +31,7 @@ mod reserve;
 mod session;
 
 pub use archives::{Archive, ArchiveListing};
-pub use commit::{Commit, References};
+pub use commit::{Commit, References, Superseded};
 pub use events::Facts;
 pub use index::{CacheFolder, Index, IndexPack, Location, PackNumber, PackSet, PackState, Scanned, ScannedCopy};
 pub use look::Look;

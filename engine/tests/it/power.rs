@@ -84,7 +84,9 @@ impl Acknowledged {
         let many = self.present.len().saturating_sub(FILES);
         let going: Vec<_> = self.present.keys().take(many).cloned().collect();
         // Which of them a power cut takes before this returns is not known.
-        going.iter().for_each(|key| drop(self.present.remove(key)));
+        for key in &going {
+            self.present.remove(key);
+        }
         store.remove_many(&going)?;
         self.removed.extend(going);
         Ok(())

@@ -182,7 +182,9 @@ fn no_release_build_has_the_hooks_of_the_simulation() {
     let mut found = Vec::new();
     for Code { path, text } in code("engine/src") {
         let lines: Vec<_> = text.lines().map(str::trim).collect();
-        for (number, line) in (1..).zip(&lines).filter(|(_, line)| line.contains(hook) || **line == "pub mod simulation;") {
+        for (number, line) in
+            (1..).zip(&lines).filter(|(_, line)| line.contains(hook) || **line == "pub mod simulation;")
+        {
             let above = lines[..number - 1].iter().rev().take_while(|line| line.starts_with("#["));
             if !above.into_iter().any(|line| *line == "#[cfg(debug_assertions)]") {
                 found.push(format!("{path}:{number}: {line}"));

@@ -10,13 +10,13 @@ use Step::{
     DeleteLook, DropPack, DropRecord, ExpireForget, ExpireLook, ExpireManifest, ExpireRecord, GiveWay, Index,
     LookArchives, LookGc, LookIndex, LookPacks, Ok, Open, Pending, PruneDelete, PruneGc, PruneLook, PruneManifest,
     Purge, PurgeLook, ReadLook, ReadPack, ReindexPut, ReindexRead, ReindexRemove, Report, RescueGc, RescueIndex,
-    RescuePacks, RescueRead, RescueSegment, RescueUpload, Survey, TidyLook, TidyManifest, TidyMark, Upload,
+    RescuePacks, RescueRead, RescueSegment, RescueUpload, Supersede, Survey, TidyLook, TidyManifest, TidyMark, Upload,
 };
 use Verb::{Inspect, List, Put, Read, Remove};
 
 /// What a call does to one name or to one folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Verb {
+pub(crate) enum Verb {
     /// A file appears.
     Put,
     /// Names are listed.
@@ -31,7 +31,7 @@ pub enum Verb {
 
 /// What kind of file a call is about. Everything else (`config`, `keys/`, `sessions/`, `tmp/`, `events/`) is not part of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Place {
+pub(crate) enum Place {
     /// `packs/`
     Pack,
     /// `index/`
@@ -48,7 +48,7 @@ pub enum Place {
 
 /// Who takes steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
+pub(crate) enum Role {
     /// `create`, `undelete`.
     Writer,
     /// `compact`.
@@ -63,7 +63,7 @@ pub enum Role {
 
 /// One step, named as in docs/gc.md, section 2. A step is one operation of the store, or several of the same kind in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Step {
+pub(crate) enum Step {
     // The writer.
     /// *upload*: whatever is read before the manifest is put, at any time. Nothing depends on it.
     Open,
@@ -97,8 +97,10 @@ pub enum Step {
     ConfirmGc,
     /// *confirm*: then the manifest is asked for.
     ConfirmManifest,
-    /// *confirm*: the archive was named or has gone: `.del` is put, or one's own `.ok` removed.
+    /// *confirm*: the manifest has gone: one's own `.ok` is removed.
     GiveWay,
+    /// *confirm*: this archive counts: `.del` is put beside those of earlier attempts that were named.
+    Supersede,
 
     // The compaction.
     /// *purge*: what a run reads at its beginning: above all, the archives and their marks.
@@ -202,7 +204,7 @@ const COPIES: &[(Verb, Place)] =
 
 impl Step {
     /// What a step may do to the store.
-    pub fn operations(self) -> &'static [(Verb, Place)] {
+    pub(crate) fn operations(self) -> &'static [(Verb, Place)] {
         match self {
             Open | PurgeLook | Survey | Report | PruneLook | DeleteLook | ReadLook => READS,
             CheckGc | RescueGc | ConfirmGc | LookGc | PruneGc => GC,
@@ -220,20 +222,20 @@ impl Step {
             Abandon | Purge | ExpireManifest => &[(Remove, Manifest)],
             Ok => &[(Put, OkMark)],
             ConfirmManifest | TidyManifest | PruneManifest => &[(Inspect, Manifest)],
-            GiveWay => &[(Put, DeletedMark), (Remove, OkMark)],
+            GiveWay => &[(Remove, OkMark)],
             ExpireRecord | Condemn => &[(Put, Record)],
             ExpireForget | DropRecord => &[(Remove, Record)],
             ReindexRemove => &[(Remove, Segment)],
             DropPack => &[(Remove, Pack)],
             TidyMark => &[(Remove, OkMark), (Remove, DeletedMark)],
-            PruneDelete | Delete => &[(Put, DeletedMark)],
+            Supersede | PruneDelete | Delete => &[(Put, DeletedMark)],
         }
     }
 
     /// Whose step it is.
-    pub fn role(self) -> Role {
+    pub(crate) fn role(self) -> Role {
         match self {
-            _ if self <= GiveWay => Role::Writer,
+            _ if self <= Supersede => Role::Writer,
             _ if self <= Report => Role::Compaction,
             _ if self <= PruneDelete => Role::Prune,
             _ if self <= Delete => Role::Delete,
@@ -279,7 +281,7 @@ fn followers(role: Role, previous: Option<Step>) -> Vec<&'static [Step]> {
         RescueSegment => vec![&[RescueRead, RescueUpload, Ok]],
         Ok => vec![&[ConfirmGc]],
         ConfirmGc => vec![&[ConfirmManifest]],
-        ConfirmManifest => vec![&[Open, GiveWay]],
+        ConfirmManifest => vec![&[Open, GiveWay, Supersede]],
         Abandon | GiveWay => vec![&[Open]],
 
         PurgeLook => vec![&[Purge, ExpireRecord, LookGc], ROUND],
@@ -304,32 +306,29 @@ fn followers(role: Role, previous: Option<Step>) -> Vec<&'static [Step]> {
         ReindexRemove => vec![&[DropPack, DropRecord], ROUND],
         DropPack => vec![&[ReindexRead, DropRecord]],
         DropRecord => vec![ROUND],
-        TidyLook => vec![&[TidyManifest, Report]],
+        TidyLook | TidyMark => vec![&[TidyManifest, Report]],
         TidyManifest => vec![&[TidyMark, Report]],
-        TidyMark => vec![&[TidyManifest, Report]],
-        Report => vec![],
 
         PruneLook => vec![&[PruneGc]],
         // What was to be kept is gone or named: the rules are applied again.
         PruneGc => vec![&[PruneLook, PruneManifest]],
         PruneManifest => vec![&[PruneLook, PruneDelete]],
-        PruneDelete => vec![],
         DeleteLook => vec![&[Delete]],
-        Delete => vec![],
         ReadLook => vec![&[ReadPack]],
         ReadPack => vec![&[ReadLook]],
+        Supersede | Report | PruneDelete | Delete => vec![],
     }
 }
 
 /// Whether a process may take a step after another; `None` before its first. Any process may end after any step: it was killed.
-pub fn may_follow(role: Role, previous: Option<Step>, next: Step) -> bool {
+pub(crate) fn may_follow(role: Role, previous: Option<Step>, next: Step) -> bool {
     let again = previous == Some(next) && next.repeats();
     next.role() == role && (again || followers(role, previous).iter().any(|allowed| allowed.contains(&next)))
 }
 
 /// Follows what a process does to the store, of which several steps may be possible explanations.
 #[derive(Clone, Debug)]
-pub struct Follower {
+pub(crate) struct Follower {
     role: Role,
     /// What the last step may have been.
     possible: Vec<Option<Step>>,
@@ -337,12 +336,12 @@ pub struct Follower {
 
 impl Follower {
     /// Before the first step.
-    pub fn new(role: Role) -> Self {
+    pub(crate) fn new(role: Role) -> Self {
         Self { role, possible: vec![None] }
     }
 
     /// The next operation. What the step may have been; none: the process has left the protocol.
-    pub fn take(&mut self, verb: Verb, place: Place) -> &[Option<Step>] {
+    pub(crate) fn take(&mut self, verb: Verb, place: Place) -> &[Option<Step>] {
         let steps = STEPS.iter().filter(|step| step.operations().contains(&(verb, place)));
         self.possible = steps
             .filter(|step| self.possible.iter().any(|previous| may_follow(self.role, *previous, **step)))
@@ -352,13 +351,14 @@ impl Follower {
     }
 
     /// Whether the process may end here and say that it succeeded.
-    pub fn may_succeed(&self) -> bool {
-        self.role != Role::Writer || self.possible.contains(&Some(ConfirmManifest))
+    pub(crate) fn may_succeed(&self) -> bool {
+        let last = [ConfirmManifest, Supersede];
+        self.role != Role::Writer || self.possible.iter().flatten().any(|step| last.contains(step))
     }
 }
 
 /// Every step.
-pub const STEPS: &[Step] = &[
+pub(crate) const STEPS: &[Step] = &[
     Open,
     Upload,
     Index,
@@ -376,6 +376,7 @@ pub const STEPS: &[Step] = &[
     ConfirmGc,
     ConfirmManifest,
     GiveWay,
+    Supersede,
     PurgeLook,
     Purge,
     ExpireRecord,

@@ -30,6 +30,8 @@ pub(crate) struct Promises {
     pub(crate) deleted: BTreeSet<ArchiveId>,
     /// Archives that a prune kept, and deleted others because of them.
     pub(crate) relied_on: BTreeSet<ArchiveId>,
+    /// Attempts of a create that it deleted when another of its attempts counted.
+    pub(crate) superseded: BTreeSet<ArchiveId>,
     /// Archives that are protected.
     pub(crate) protected: BTreeSet<ArchiveId>,
 }
@@ -167,6 +169,12 @@ impl World {
             if actor.told.protected.contains(&id) {
                 self.wrong.push(format!("{} deletes archives/{}, which is protected", actor.name, id.to_hex()));
             }
+        }
+        if actor.takes_back
+            && asked.verb == Verb::Put
+            && let Some(id) = deleted_by(&asked.key)
+        {
+            self.promises.superseded.insert(id);
         }
         self.has_events |= asked.kind == Kind::Events;
         self.took_back |= actor.takes_back && is_manifest(asked) && asked.verb == Verb::Remove;

@@ -21,7 +21,7 @@ use crate::ops::archives;
 use crate::ops::walk::each_object;
 use crate::pattern::PatternSet;
 use crate::progress::Monitor;
-use crate::repository::{Archive, Commit, Packer, References, Repository};
+use crate::repository::{Archive, Commit, Packer, References, Repository, Superseded};
 
 mod argument;
 mod assembly;
@@ -160,10 +160,11 @@ pub fn create(
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     let pool = pool.map_err(|error| Error::Internal(format!("cannot start {threads} threads: {error}")))?;
     let mut input = input;
+    let mut superseded = Superseded::default();
     for round in 0..ROUNDS {
         let attempt =
             Attempt { repository, options, monitor, paths: &paths, pool: &pool, threads, start: clock::now(), watch };
-        if let Some(created) = attempt.make(input.take())? {
+        if let Some(created) = attempt.make(input.take(), &mut superseded)? {
             return Ok(created);
         }
         if options.input_name.is_some() {
@@ -194,7 +195,7 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    fn make(&self, input: Option<Input>) -> Result<Option<Created>> {
+    fn make(&self, input: Option<Input>, superseded: &mut Superseded) -> Result<Option<Created>> {
         let history = History::read(self.repository, self.options, self.monitor)?;
         history.warn_of_new_label(self.options, self.monitor);
         let (index, adopted) = self.repository.load_index_and_adopt()?;
@@ -226,7 +227,7 @@ impl Attempt<'_> {
         let statistics =
             Statistics { stored_bytes: packer.stored_bytes(), new_bytes: packer.new_bytes(), ..outcome.statistics };
         let manifest = self.manifest(&history, outcome.root, statistics, outcome.warnings, segments);
-        match self.repository.commit(&manifest, &references, &each_object)? {
+        match self.repository.commit(&manifest, &references, superseded, &each_object)? {
             Commit::Again => Ok(None),
             Commit::Done { id, packs } => {
                 packer.end();

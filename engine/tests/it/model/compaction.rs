@@ -1,18 +1,21 @@
-//! The compaction: docs/gc.md, rules 9 to 16.
+//! The compaction: docs/gc.md, rules 9 to 16. Which step comes next, and what a look says; what the steps do is in `acts`.
+
+mod acts;
 
 use super::machine::{Role, Scenario, Turn};
 use super::rules::Change::{
-    AnybodyExpires, ArchivesBeforeGc, ArchivesBeforeRecord, CopyNotIndexed, CopyOnlyOwn, DeletedNoRoot,
-    ExpiryDecidesAlone, ExpiryLooksFirst, GcBeforeRecord, IndexFirst, MarkBeforeManifest, MarkWithoutHead,
-    MissingIgnored, NameFromContent, NoPacks, OldSegmentsFirst, OnlyOwnRecords, PacksBeforeGc, PacksBeforeIndex,
-    PacksBeforeReindex, PendingNoRoot, RecordBeforeManifest, RecordBeforePacks, SegmentNameFromContent,
+    AnybodyExpires, ArchivesBeforeGc, ArchivesBeforeRecord, CopyOnlyOwn, DeletedNoRoot, ExpiryDecidesAlone,
+    ExpiryLooksFirst, GcBeforeRecord, IndexFirst, MarkWithoutHead, MissingIgnored, NoPacks, OldSegmentsFirst,
+    OnlyOwnRecords, PacksBeforeGc, PacksBeforeIndex, PacksBeforeReindex, PendingNoRoot, RecordBeforeManifest,
+    RecordBeforePacks, SegmentNameFromContent,
 };
 use super::rules::{Rules, Variant};
-use super::world::{NO_ARCHIVES, Names, Process, Record, Set, World, members, subsets};
+use super::world::{NO_ARCHIVES, Names, Process, Set, World, members};
 use crate::protocol::{Place, Step};
 
 /// What compactions of one process do, one after another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a habit that makes no difference to the others")]
 pub(crate) struct Compaction {
     pub(crate) runs: u16,
     /// Rounds of a run.
@@ -126,7 +129,7 @@ impl Compaction {
         if world.standing != 0 {
             steps.push(Step::Condemn);
         }
-        let first = process.turn % self.rounds == 0;
+        let first = process.turn.is_multiple_of(self.rounds);
         if first && (world.open != 0 || self.surveys) {
             steps.push(look(rules)[0]);
         }
@@ -161,7 +164,7 @@ impl Compaction {
         let packs = (process.drop, Step::DropPack);
         let records = (process.records, Step::DropRecord);
         let order = match () {
-            () if rules.has(OldSegmentsFirst) => [expire, remove, read, put, packs, records],
+            () if rules.has(OldSegmentsFirst) => [expire, read, remove, put, packs, records],
             () if rules.has(RecordBeforePacks) => [expire, read, put, remove, records, packs],
             // New packs are named before old ones go; if the index is cleaned in the same breath, that half comes first.
             () if rules.has(PacksBeforeReindex) && rules.variant == Variant::Mark => {
@@ -252,7 +255,7 @@ impl Compaction {
     fn round_over(&self, process: &mut Process) {
         process.forget();
         process.turn += 1;
-        if process.turn % self.rounds != 0 {
+        if !process.turn.is_multiple_of(self.rounds) {
             process.asked = BETWEEN_ROUNDS;
         } else if self.tidies {
             process.asked = TIDY;
@@ -267,119 +270,6 @@ impl Compaction {
         } else {
             process.restart();
         }
-    }
-
-    /// In every order, or, alone, in one.
-    fn each(&self, set: Set) -> impl Iterator<Item = Set> {
-        singles(set).take(if self.honest { 1 } else { usize::MAX })
-    }
-
-    fn condemn(&self, turn: &mut Turn<'_>) {
-        let world = turn.world;
-        let all = garbage(turn.scenario, world);
-        for packs in subsets(world.standing) {
-            let chosen = if self.honest { packs == all } else { (1..=self.condemns).contains(&packs.count_ones()) };
-            if chosen {
-                turn.take(Step::Condemn, |world, process| {
-                    process.mine = world.put_record(Record { packs, archives: NO_ARCHIVES });
-                    process.asked = 0;
-                });
-            }
-        }
-    }
-
-    fn put_expiry(&self, turn: &mut Turn<'_>) {
-        let rules = turn.scenario.rules;
-        let stale = turn.process().stale;
-        if rules.variant == Variant::Author {
-            for archives in subsets(stale).filter(|set| *set != 0 && (!self.honest || *set == stale)) {
-                turn.take(Step::ExpireRecord, |world, process| {
-                    process.mine = world.put_record(Record { packs: 0, archives });
-                    process.archives = if rules.has(ExpiryLooksFirst) { 0 } else { archives };
-                    process.roots &= archives;
-                    process.stale = 0;
-                });
-            }
-            return;
-        }
-        for archive in self.each(stale) {
-            turn.take(Step::ExpireRecord, |world, process| {
-                process.stale &= !archive;
-                if world.ok & archive != 0 {
-                    world.refused();
-                } else {
-                    world.put_dropped(archive);
-                    process.archives = archive;
-                }
-            });
-        }
-    }
-
-    fn remove_expired(&self, turn: &mut Turn<'_>) {
-        let process = turn.process();
-        let finishing = process.asked == WORK;
-        let unasked = turn.scenario.rules.has(ExpiryDecidesAlone);
-        let decided = if process.roots == 0 { process.archives } else { process.roots };
-        for archive in self.each(if finishing || unasked { process.stale } else { decided }) {
-            turn.take(Step::ExpireManifest, |world, process| {
-                world.remove_manifest(archive);
-                process.archives &= !archive;
-                process.roots = 0;
-                if finishing || unasked {
-                    process.stale &= !archive;
-                }
-            });
-        }
-    }
-
-    fn purge(rules: &Rules, turn: &mut Turn<'_>) {
-        let archive = lowest(turn.process().archives);
-        turn.take(Step::Purge, |world, process| {
-            if rules.has(MarkBeforeManifest) && process.fresh == 0 {
-                process.fresh = 1;
-                world.remove_deleted(archive);
-            } else {
-                process.fresh = 0;
-                process.archives &= !archive;
-                world.remove_manifest(archive);
-            }
-        });
-    }
-
-    fn read_copies(&self, turn: &mut Turn<'_>) {
-        let rules = turn.scenario.rules;
-        turn.take(Step::CopyRead, |world, process| {
-            world.read(Place::Pack);
-            if process.asked == MISSING {
-                (process.asked, process.fresh) = (LOOK_AGAIN, unnamed(world));
-                return;
-            }
-            let wanted = if self.splits { lowest(process.missing) } else { process.missing };
-            let there = wanted & world.chunks(process.view & world.standing);
-            // What can be copied is; if that is not all, nothing is deleted after this look.
-            process.asked = if there == wanted && process.asked != FAILED { WORK } else { FAILED };
-            process.roots |= there;
-            process.missing &= !wanted;
-            if process.missing == 0 {
-                process.view = 0;
-            }
-        });
-    }
-
-    fn tidy_marks(&self, turn: &mut Turn<'_>) {
-        let process = turn.process();
-        let unasked = turn.scenario.rules.has(MarkWithoutHead);
-        let archive = if unasked { lowest(process.archives | process.stale) } else { process.roots };
-        turn.take(Step::TidyMark, |world, process| {
-            if process.archives & archive != 0 {
-                process.archives &= !archive;
-                world.remove_ok(archive);
-            } else {
-                process.stale &= !archive;
-                world.remove_deleted(archive);
-            }
-            process.roots &= process.archives | process.stale;
-        });
     }
 }
 
@@ -446,17 +336,17 @@ impl Role for Compaction {
         }
         match step {
             Step::PurgeLook => {
-                process.archives = names.names & names.deleted;
-                process.stale = if self.expires { names.names & !names.ok & !names.deleted } else { 0 };
-                process.roots = if rules.has(ArchivesBeforeRecord) { names.names } else { 0 };
+                process.archives = names.files & names.deleted;
+                process.stale = if self.expires { names.files & !names.ok & !names.deleted } else { 0 };
+                process.roots = if rules.has(ArchivesBeforeRecord) { names.files } else { 0 };
             }
             Step::LookGc => {
-                process.condemned = members(names.names).fold(0, |packs, record| packs | world.records[record].packs);
-                process.records = names.names;
+                process.condemned = members(names.files).fold(0, |packs, record| packs | world.records[record].packs);
+                process.records = names.files;
             }
             Step::LookArchives => {
-                process.archives = names.names;
-                process.roots = names.names;
+                process.archives = names.files;
+                process.roots = names.files;
                 if rules.has(PendingNoRoot) {
                     process.roots &= names.ok;
                 }
@@ -466,14 +356,14 @@ impl Role for Compaction {
                 process.stale = if rules.has(AnybodyExpires) { names.ok } else { 0 };
             }
             Step::LookIndex => {
-                process.view = world.named(names.names);
-                process.segments = names.names;
+                process.view = world.named(names.files);
+                process.segments = names.files;
             }
-            Step::LookPacks => process.listed = names.names,
+            Step::LookPacks => process.listed = names.files,
             Step::TidyLook => {
                 process.asked = 0;
-                process.archives = (names.ok | world.dropped) & !names.names;
-                process.stale = names.deleted & !names.names;
+                process.archives = (names.ok | world.dropped) & !names.files;
+                process.stale = names.deleted & !names.files;
             }
             _ => unreachable!("{step:?} lists nothing"),
         }
@@ -483,21 +373,11 @@ impl Role for Compaction {
     }
 
     fn act(&self, scenario: &Scenario, step: Step, turn: &mut Turn<'_>) {
-        let rules = scenario.rules;
         match step {
-            Step::Purge => Self::purge(&rules, turn),
+            Step::Purge => Self::purge(&scenario.rules, turn),
             Step::ExpireRecord => self.put_expiry(turn),
+            Step::ExpireLook => Self::ask_expired(turn),
             Step::ExpireManifest => self.remove_expired(turn),
-            Step::ExpireLook => turn.take(step, |world, process| {
-                // One that looks first looks at what it means to name.
-                let undecided = if process.mine == 0 { &mut process.stale } else { &mut process.archives };
-                let archive = lowest(*undecided);
-                world.ask_ok();
-                if process.mine != 0 || world.ok & archive != 0 {
-                    *undecided &= !archive;
-                }
-                process.roots = archive & !world.ok;
-            }),
             Step::ExpireForget => turn.take(step, |world, process| {
                 world.remove_record(process.mine);
                 (process.mine, process.stale) = (0, 0);
@@ -508,81 +388,20 @@ impl Role for Compaction {
             }),
             Step::Adopt => turn.take(step, |world, process| {
                 let unnamed = if process.fresh == 0 { unnamed(world) } else { process.fresh };
-                world.put_segment(unnamed, rules.has(SegmentNameFromContent));
+                world.put_segment(unnamed, scenario.rules.has(SegmentNameFromContent));
                 process.fresh = 0;
             }),
+            Step::Condemn => self.condemn(turn),
+            Step::CopyRead => self.read_copies(turn),
+            Step::CopyPack | Step::CopySegment => self.put_copies(step, turn),
+            Step::ReindexRead | Step::ReindexPut | Step::ReindexRemove => self.reindex(step, turn),
+            Step::DropPack | Step::DropRecord => self.drop(step, turn),
+            Step::TidyManifest => Self::ask_orphan(turn),
+            Step::TidyMark => Self::remove_mark(turn),
             Step::Report => turn.take(step, |world, process| {
                 world.read(Place::Segment);
                 process.asked = OVER;
             }),
-            Step::Condemn => self.condemn(turn),
-            Step::CopyRead => self.read_copies(turn),
-            Step::CopyPack => turn.take(step, |world, process| {
-                let chunks = if self.splits { lowest(process.roots) } else { process.roots };
-                process.roots &= !chunks;
-                let pack = world.put_pack(chunks, rules.has(NameFromContent));
-                match rules.variant {
-                    _ if rules.has(CopyNotIndexed) => {}
-                    Variant::Author => process.listed |= pack,
-                    Variant::Mark => process.fresh |= pack,
-                }
-            }),
-            Step::CopySegment => turn.take(step, |world, process| {
-                world.put_segment(process.listed, rules.has(SegmentNameFromContent));
-                process.listed = 0;
-            }),
-            Step::ReindexPut => turn.take(step, |world, process| {
-                let packs = if self.splits { lowest(process.fresh) } else { process.fresh };
-                world.put_segment(packs, rules.has(SegmentNameFromContent));
-                process.fresh &= !packs;
-            }),
-            Step::ReindexRead => turn.take(step, |world, process| {
-                world.read(Place::Segment);
-                let read = if self.splits { lowest(process.segments) } else { process.segments };
-                process.fresh |= world.named(read & world.live) & !process.condemned;
-                process.segments &= !read;
-                if process.segments == 0 && process.drop == 0 {
-                    process.condemned = 0;
-                }
-            }),
-            Step::ReindexRemove => {
-                for segment in self.each(turn.process().replaced) {
-                    turn.take(step, |world, process| {
-                        world.remove_segment(segment);
-                        process.replaced &= !segment;
-                    });
-                }
-            }
-            Step::DropPack => {
-                for pack in self.each(turn.process().drop) {
-                    turn.take(step, |world, process| {
-                        world.remove_pack(pack);
-                        process.drop &= !pack;
-                        if rules.has(PacksBeforeReindex) && rules.variant == Variant::Author {
-                            // The index is begun again.
-                            (process.segments, process.fresh) = (process.replaced, 0);
-                        }
-                    });
-                }
-            }
-            Step::DropRecord => {
-                for record in self.each(turn.process().records) {
-                    turn.take(step, |world, process| {
-                        world.remove_record(record);
-                        process.records &= !record;
-                    });
-                }
-            }
-            Step::TidyManifest => turn.take(step, |world, process| {
-                let archive = lowest(process.archives | process.stale);
-                if world.has_manifest(archive.trailing_zeros() as usize) {
-                    process.archives &= !archive;
-                    process.stale &= !archive;
-                } else {
-                    process.roots = archive;
-                }
-            }),
-            Step::TidyMark => self.tidy_marks(turn),
             _ => unreachable!("{step:?} is no compaction's"),
         }
     }

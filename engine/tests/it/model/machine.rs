@@ -61,7 +61,6 @@ impl Actor {
 /// What is there at first, who runs, and by which rules.
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
-    pub(crate) name: &'static str,
     pub(crate) rules: Rules,
     /// Packs at the beginning: their chunks, and whether a segment names them. All named ones are in one segment.
     pub(crate) packs: &'static [(Set, bool)],
@@ -141,11 +140,11 @@ impl<'a> Turn<'a> {
             });
         } else {
             let (certain, perhaps) = (process.certain, process.perhaps);
-            for manifests in subsets(perhaps.names) {
+            for manifests in subsets(perhaps.files) {
                 for ok in subsets(perhaps.ok) {
                     for deleted in subsets(perhaps.deleted) {
                         let names = Names {
-                            names: certain.names | manifests,
+                            files: certain.files | manifests,
                             ok: certain.ok | ok,
                             deleted: certain.deleted | deleted,
                         };
@@ -165,8 +164,9 @@ impl<'a> Turn<'a> {
 fn folder(step: Step) -> Option<Folder> {
     match step {
         Step::CheckGc | Step::RescueGc | Step::ConfirmGc | Step::LookGc | Step::PruneGc => Some(Folder::Gc),
-        Step::PurgeLook | Step::LookArchives | Step::TidyLook => Some(Folder::Archives),
-        Step::PruneLook | Step::DeleteLook => Some(Folder::Archives),
+        Step::PurgeLook | Step::LookArchives | Step::TidyLook | Step::PruneLook | Step::DeleteLook => {
+            Some(Folder::Archives)
+        }
         Step::Open | Step::RescueIndex | Step::LookIndex | Step::ReadLook => Some(Folder::Index),
         Step::CheckPacks | Step::RescuePacks | Step::LookPacks => Some(Folder::Packs),
         _ => None,

@@ -85,7 +85,7 @@ impl Role for Pruner {
 
     fn listed(&self, _: &Scenario, step: Step, world: &mut World, process: &mut Process, names: Names) {
         if step == Step::PruneLook {
-            let good = names.names & names.ok & !names.deleted;
+            let good = names.files & names.ok & !names.deleted;
             process.archives = good & !1;
             process.looks += 1;
             // It starts again once.
@@ -93,8 +93,8 @@ impl Role for Pruner {
                 return process.end();
             }
         } else {
-            let named = members(names.names).fold(0, |all, record| all | world.records[record].archives);
-            process.archives &= !named;
+            let expiring = members(names.files).fold(0, |all, record| all | world.records[record].archives);
+            process.archives &= !expiring;
         }
         process.stale = process.archives;
     }
@@ -135,7 +135,7 @@ impl Role for Reader {
             process.missing = scenario.parent;
         }
         process.looks += 1;
-        process.view = world.named(names.names);
+        process.view = world.named(names.files);
     }
 
     fn act(&self, _: &Scenario, step: Step, turn: &mut Turn<'_>) {

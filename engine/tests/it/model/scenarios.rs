@@ -48,7 +48,7 @@ const QUICK: Writer = Writer { chunks: A, ..ONCE };
 const WALKING: Compaction = Compaction { walks: true, splits: true, condemns: 2, ..SURVEYING };
 
 /// The scenario of this name. Archive 0 is good at the beginning, where there is one.
-pub(crate) fn scenario(name: &'static str, rules: Rules) -> Scenario {
+pub(crate) fn scenario(name: &str, rules: Rules) -> Scenario {
     let (packs, parent, actors): (&[(Set, bool)], Set, &[Actor]) = match name {
         "1w1c" => (&[(A, true)], A, &[W(WRITER), C(PAIR)]),
         "1w1cnew" => (&[], 0, &[W(WRITER), C(PAIR)]),
@@ -85,5 +85,5 @@ pub(crate) fn scenario(name: &'static str, rules: Rules) -> Scenario {
         "walk2" => (&[(A | B, true)], A | B, &[C(Compaction { tidies: false, rounds: 1, ..WALKING }), C(ONE)]),
         _ => panic!("no scenario {name}"),
     };
-    Scenario { name, rules, packs, parent, actors: actors.to_vec(), promises: Promise::ALL }
+    Scenario { rules, packs, parent, actors: actors.to_vec(), promises: Promise::ALL }
 }

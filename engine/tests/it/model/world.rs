@@ -4,6 +4,8 @@
 //! pack that nobody remembers may be given to another. Numbers mean nothing: `settle` sorts them, so that states which differ only
 //! in numbers are one state.
 
+mod settle;
+
 use crate::protocol::{Place, Step, Verb};
 
 /// A set of small numbers.
@@ -51,7 +53,7 @@ pub(crate) const NO_ARCHIVES: Set = 1 << 15;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Names {
     /// Packs, segments, records; of archives the manifests.
-    pub(crate) names: Set,
+    pub(crate) files: Set,
     pub(crate) ok: Set,
     pub(crate) deleted: Set,
 }
@@ -146,7 +148,7 @@ impl Process {
 
     fn pack_sets(&mut self) -> impl Iterator<Item = &mut Set> {
         let listing = self.lists(Folder::Packs);
-        let paging = listing.then_some([&mut self.certain.names, &mut self.perhaps.names]).into_iter().flatten();
+        let paging = listing.then_some([&mut self.certain.files, &mut self.perhaps.files]).into_iter().flatten();
         [&mut self.view, &mut self.listed, &mut self.condemned, &mut self.fresh, &mut self.drop]
             .into_iter()
             .chain(paging)
@@ -154,13 +156,13 @@ impl Process {
 
     fn segment_sets(&mut self) -> impl Iterator<Item = &mut Set> {
         let listing = self.lists(Folder::Index);
-        let paging = listing.then_some([&mut self.certain.names, &mut self.perhaps.names]).into_iter().flatten();
+        let paging = listing.then_some([&mut self.certain.files, &mut self.perhaps.files]).into_iter().flatten();
         [&mut self.segments, &mut self.replaced].into_iter().chain(paging)
     }
 
     fn record_sets(&mut self) -> impl Iterator<Item = &mut Set> {
         let listing = self.lists(Folder::Gc);
-        let paging = listing.then_some([&mut self.certain.names, &mut self.perhaps.names]).into_iter().flatten();
+        let paging = listing.then_some([&mut self.certain.files, &mut self.perhaps.files]).into_iter().flatten();
         [&mut self.records, &mut self.mine].into_iter().chain(paging)
     }
 
@@ -185,10 +187,10 @@ impl Process {
             &mut self.asked,
             &mut self.roots,
             &mut self.listing,
-            &mut self.certain.names,
+            &mut self.certain.files,
             &mut self.certain.ok,
             &mut self.certain.deleted,
-            &mut self.perhaps.names,
+            &mut self.perhaps.files,
             &mut self.perhaps.ok,
             &mut self.perhaps.deleted,
         ]
@@ -233,10 +235,10 @@ impl World {
 
     /// What is there for a listing.
     pub(crate) fn names(&self, folder: Folder) -> Names {
-        let of = |names| Names { names, ..Names::default() };
+        let of = |files| Names { files, ..Names::default() };
         match folder {
             Folder::Gc => of(self.open),
-            Folder::Archives => Names { names: self.manifests, ok: self.ok, deleted: self.deleted },
+            Folder::Archives => Names { files: self.manifests, ok: self.ok, deleted: self.deleted },
             Folder::Index => of(self.live),
             Folder::Packs => of(self.standing),
         }
@@ -279,7 +281,7 @@ impl World {
         self.packs[pack] = chunks;
         let before = self.standing;
         self.standing |= 1 << pack;
-        self.changed(Folder::Packs, before ^ self.standing, |names| &mut names.names);
+        self.changed(Folder::Packs, before ^ self.standing, |names| &mut names.files);
         1 << pack
     }
 
@@ -287,7 +289,7 @@ impl World {
         self.do_once(Verb::Remove, Place::Pack);
         let before = self.standing;
         self.standing &= !pack;
-        self.changed(Folder::Packs, before ^ self.standing, |names| &mut names.names);
+        self.changed(Folder::Packs, before ^ self.standing, |names| &mut names.files);
     }
 
     pub(crate) fn put_segment(&mut self, packs: Set, name_from_content: bool) {
@@ -298,14 +300,14 @@ impl World {
         self.segments[segment] = packs;
         let before = self.live;
         self.live |= 1 << segment;
-        self.changed(Folder::Index, before ^ self.live, |names| &mut names.names);
+        self.changed(Folder::Index, before ^ self.live, |names| &mut names.files);
     }
 
     pub(crate) fn remove_segment(&mut self, segment: Set) {
         self.do_once(Verb::Remove, Place::Segment);
         let before = self.live;
         self.live &= !segment;
-        self.changed(Folder::Index, before ^ self.live, |names| &mut names.names);
+        self.changed(Folder::Index, before ^ self.live, |names| &mut names.files);
     }
 
     /// A new record; its set.
@@ -316,7 +318,7 @@ impl World {
         self.records[place] = record;
         let before = self.open;
         self.open |= 1 << place;
-        self.changed(Folder::Gc, before ^ self.open, |names| &mut names.names);
+        self.changed(Folder::Gc, before ^ self.open, |names| &mut names.files);
         1 << place
     }
 
@@ -324,21 +326,21 @@ impl World {
         self.do_once(Verb::Remove, Place::Record);
         let before = self.open;
         self.open &= !record;
-        self.changed(Folder::Gc, before ^ self.open, |names| &mut names.names);
+        self.changed(Folder::Gc, before ^ self.open, |names| &mut names.files);
     }
 
     pub(crate) fn put_manifest(&mut self, archive: Set) {
         self.do_once(Verb::Put, Place::Manifest);
         let before = self.manifests;
         self.manifests |= archive;
-        self.changed(Folder::Archives, before ^ self.manifests, |names| &mut names.names);
+        self.changed(Folder::Archives, before ^ self.manifests, |names| &mut names.files);
     }
 
     pub(crate) fn remove_manifest(&mut self, archive: Set) {
         self.do_once(Verb::Remove, Place::Manifest);
         let before = self.manifests;
         self.manifests &= !archive;
-        self.changed(Folder::Archives, before ^ self.manifests, |names| &mut names.names);
+        self.changed(Folder::Archives, before ^ self.manifests, |names| &mut names.files);
     }
 
     /// `.ok`, whatever it said before.
@@ -393,178 +395,4 @@ impl World {
             *of(&mut process.perhaps) |= name;
         }
     }
-
-    fn pack_sets(&mut self) -> impl Iterator<Item = &mut Set> {
-        let records = self.records.iter_mut().map(|record| &mut record.packs);
-        let processes = self.processes.iter_mut().flat_map(Process::pack_sets);
-        [&mut self.standing].into_iter().chain(processes).chain(&mut self.segments).chain(records)
-    }
-
-    fn segment_sets(&mut self) -> impl Iterator<Item = &mut Set> {
-        [&mut self.live].into_iter().chain(self.processes.iter_mut().flat_map(Process::segment_sets))
-    }
-
-    fn record_sets(&mut self) -> impl Iterator<Item = &mut Set> {
-        [&mut self.open].into_iter().chain(self.processes.iter_mut().flat_map(Process::record_sets))
-    }
-
-    /// Packs that are gone are in no later listing of `packs/`: what was read before it need not say so.
-    pub(crate) fn forget_dead(&mut self) {
-        let standing = self.standing;
-        for record in &mut self.records {
-            record.packs &= standing;
-        }
-        for process in &mut self.processes {
-            let will_list = match process.last() {
-                Some(Step::CheckPacks | Step::RescuePacks | Step::LookPacks) | None => false,
-                Some(step) => step < Step::LookPacks,
-            };
-            if will_list {
-                process.view &= standing;
-                process.condemned &= standing;
-            }
-        }
-    }
-
-    /// Forgets what nobody can ask for any more and sorts the rest: equal worlds become the same.
-    pub(crate) fn settle(&mut self) {
-        self.did = None;
-        let known = self.segment_sets().fold(0, |all, set| all | *set);
-        clear(&mut self.segments, known);
-        let known = self.record_sets().fold(0, |all, set| all | *set);
-        clear(&mut self.records, known);
-        let known = self.pack_sets().fold(0, |all, set| all | *set);
-        clear(&mut self.packs, known);
-        let mut signatures = [0_u64; PACKS];
-        for (signature, chunks) in signatures.iter_mut().zip(self.packs) {
-            *signature = u64::from(chunks) << 60;
-        }
-        // What processes know of a pack, bit for bit; of segments and records, which have no order yet, how many name it.
-        let processes = self.processes.iter_mut().flat_map(Process::pack_sets);
-        for (bit, set) in [&mut self.standing].into_iter().chain(processes).enumerate() {
-            members(*set).for_each(|pack| signatures[pack] |= 1 << (59 - bit));
-        }
-        for set in self.segments.iter().chain(self.records.iter().map(|record| &record.packs)) {
-            members(*set).for_each(|pack| signatures[pack] += 1);
-        }
-        if let Some(places) = sorting(signatures) {
-            self.packs = moved(self.packs, &places);
-            self.pack_sets().for_each(|set| *set = renamed(*set, &places));
-        }
-        let mut signatures = self.segments.map(|segment| u64::from(segment) << 40);
-        mark(&mut signatures, self.segment_sets());
-        if let Some(places) = sorting(signatures) {
-            self.segments = moved(self.segments, &places);
-            self.segment_sets().for_each(|set| *set = renamed(*set, &places));
-        }
-        let mut signatures =
-            self.records.map(|record| u64::from(record.packs) << 48 | u64::from(record.archives) << 32);
-        mark(&mut signatures, self.record_sets());
-        if let Some(places) = sorting(signatures) {
-            self.records = moved(self.records, &places);
-            self.record_sets().for_each(|set| *set = renamed(*set, &places));
-        }
-    }
-
-    /// Every number of the state.
-    fn words(&mut self, processes: usize) -> impl Iterator<Item = &mut u16> {
-        let archives = [
-            &mut self.standing,
-            &mut self.live,
-            &mut self.open,
-            &mut self.manifests,
-            &mut self.ok,
-            &mut self.dropped,
-            &mut self.deleted,
-            &mut self.counted,
-            &mut self.unwanted,
-            &mut self.relied,
-        ];
-        let records = self.records.iter_mut().flat_map(|record| [&mut record.packs, &mut record.archives]);
-        let processes = self.processes.iter_mut().take(processes).flat_map(Process::words);
-        archives.into_iter().chain(processes).chain(records).chain(&mut self.packs).chain(&mut self.segments)
-    }
-
-    /// The bytes of a state: for each eight numbers a byte that says which are not zero, then those, in one byte or three.
-    pub(crate) fn encode(&self, processes: usize, bytes: &mut Vec<u8>) {
-        let mut copy = *self;
-        let mut at = bytes.len();
-        for (number, word) in copy.words(processes).enumerate() {
-            if number % 8 == 0 {
-                at = bytes.len();
-                bytes.push(0);
-            }
-            if *word != 0 {
-                bytes[at] |= 1 << (number % 8);
-                let [low, high] = word.to_le_bytes();
-                match (low, high) {
-                    (..255, 0) => bytes.push(low),
-                    _ => bytes.extend([255, low, high]),
-                }
-            }
-        }
-    }
-
-    pub(crate) fn decode(processes: usize, mut bytes: &[u8]) -> Self {
-        let mut world = Self::default();
-        let mut next = || {
-            let (first, rest) = bytes.split_first().unwrap();
-            bytes = rest;
-            *first
-        };
-        let mut present = 0;
-        for (number, word) in world.words(processes).enumerate() {
-            if number % 8 == 0 {
-                present = next();
-            }
-            if present & 1 << (number % 8) != 0 {
-                *word = match next() {
-                    255 => u16::from_le_bytes([next(), next()]),
-                    low => u16::from(low),
-                };
-            }
-        }
-        world
-    }
-}
-
-fn clear<T: Default>(places: &mut [T], known: Set) {
-    for (number, place) in places.iter_mut().enumerate() {
-        if known & 1 << number == 0 {
-            *place = T::default();
-        }
-    }
-}
-
-/// Adds to each signature in which sets its place is.
-fn mark<'a>(signatures: &mut [u64], sets: impl Iterator<Item = &'a mut Set>) {
-    for (bit, set) in sets.enumerate() {
-        members(*set).for_each(|place| signatures[place] |= 1 << bit);
-    }
-}
-
-/// Where each place goes, largest signature first; none if all are in order.
-fn sorting<const N: usize>(signatures: [u64; N]) -> Option<[usize; N]> {
-    if signatures.is_sorted_by(|one, other| one >= other) {
-        return None;
-    }
-    let mut order: [usize; N] = std::array::from_fn(|place| place);
-    order.sort_by_key(|place| std::cmp::Reverse(signatures[*place]));
-    let mut places = [0; N];
-    for (new, old) in order.into_iter().enumerate() {
-        places[old] = new;
-    }
-    Some(places)
-}
-
-fn moved<T: Copy + Default, const N: usize>(values: [T; N], places: &[usize; N]) -> [T; N] {
-    let mut moved = [T::default(); N];
-    for (value, place) in values.into_iter().zip(places) {
-        moved[*place] = value;
-    }
-    moved
-}
-
-fn renamed(set: Set, places: &[usize]) -> Set {
-    members(set).fold(0, |renamed, member| renamed | 1 << places[member])
 }

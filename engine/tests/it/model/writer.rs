@@ -183,8 +183,7 @@ impl Role for Writer {
             }
             Step::Pending if rules.has(CheckBeforePending) || rules.has(NoCheck) => vec![Step::Ok],
             Step::Pending if rules.has(Shortcut) => vec![ASK_PARENT],
-            Step::Pending => Self::begin_check(rules),
-            ASK_PARENT => Self::begin_check(rules),
+            Step::Pending | ASK_PARENT => Self::begin_check(rules),
             _ if check(rules).contains(&last) => match following(check(rules), last) {
                 Some(step) => vec![step],
                 None => self.checked(rules, process),
@@ -211,11 +210,12 @@ impl Role for Writer {
                 Some(step) => vec![step],
                 // Named, and not to be deleted before another one counts.
                 None if process.asked == 3 => vec![Step::Open],
-                None => vec![Step::GiveWay],
+                None if process.asked == 1 => vec![Step::GiveWay],
+                None => vec![Step::Supersede],
             },
-            Step::GiveWay if process.archives != 0 => vec![Step::GiveWay],
+            Step::Supersede if process.archives != 0 => vec![Step::Supersede],
             Step::GiveWay if rules.variant == Variant::Mark => vec![Step::Pending],
-            Step::GiveWay | Step::Abandon => vec![Step::Open],
+            Step::GiveWay | Step::Supersede | Step::Abandon => vec![Step::Open],
             _ => Vec::new(),
         }
     }
@@ -229,7 +229,7 @@ impl Role for Writer {
                     self.again(rules, process);
                 }
                 process.looks = 1;
-                process.view = world.named(names.names);
+                process.view = world.named(names.files);
                 process.fresh = if self.adopts { world.standing & !process.view } else { 0 };
                 process.missing = self.chunks & !world.chunks(process.view | process.fresh);
                 if rules.has(InheritedUnchecked) {
@@ -241,27 +241,27 @@ impl Role for Writer {
             }
             Step::Open => {
                 process.looks = 2;
-                process.view |= world.named(names.names);
+                process.view |= world.named(names.files);
             }
             Step::CheckGc | Step::RescueGc => {
-                process.condemned = members(names.names).fold(0, |packs, record| packs | world.records[record].packs);
+                process.condemned = members(names.files).fold(0, |packs, record| packs | world.records[record].packs);
             }
-            Step::CheckPacks => process.listed = names.names,
-            Step::RescueIndex if rules.has(CheckGcThenIndex) => process.view = world.named(names.names),
-            Step::RescueIndex => process.view |= world.named(names.names),
+            Step::CheckPacks => process.listed = names.files,
+            Step::RescueIndex if rules.has(CheckGcThenIndex) => process.view = world.named(names.files),
+            Step::RescueIndex => process.view |= world.named(names.files),
             Step::RescuePacks => {
                 // A second look is for copies to read; what is good was decided at the first.
                 if process.looks == 0 {
-                    process.missing = self.chunks & !world.chunks(process.view & names.names & !process.condemned);
+                    process.missing = self.chunks & !world.chunks(process.view & names.files & !process.condemned);
                 }
                 process.looks += 1;
                 (process.view, process.condemned) = (0, 0);
-                process.listed = if process.missing == 0 { 0 } else { names.names };
+                process.listed = if process.missing == 0 { 0 } else { names.files };
             }
             Step::ConfirmGc => {
-                let named = members(names.names).fold(0, |all, record| all | world.records[record].archives);
+                let expiring = members(names.files).fold(0, |all, record| all | world.records[record].archives);
                 let gone = process.asked != 0;
-                process.asked = Set::from(named & self.archive(process) != 0);
+                process.asked = Set::from(expiring & self.archive(process) != 0);
                 if confirm(rules).last() == Some(&Step::ConfirmGc) {
                     self.decide(rules, world, process, gone);
                 }
@@ -327,18 +327,17 @@ impl Role for Writer {
                 }
             }
             Step::GiveWay => {
-                let (asked, archive) = (process.asked, process.archives & process.archives.wrapping_neg());
+                world.remove_ok(process.archives);
+                self.again(rules, process);
+            }
+            Step::Supersede => {
+                let archive = process.archives & process.archives.wrapping_neg();
                 process.archives &= !archive;
-                if asked == 1 {
-                    world.remove_ok(archive);
-                    self.again(rules, process);
-                } else {
-                    world.put_deleted(archive);
-                    match asked {
-                        0 if process.archives == 0 => process.end(),
-                        0 => {}
-                        _ => self.again(rules, process),
-                    }
+                world.put_deleted(archive);
+                match process.asked {
+                    0 if process.archives == 0 => process.end(),
+                    0 => {}
+                    _ => self.again(rules, process),
                 }
             }
             _ => unreachable!("{step:?} is no writer's"),

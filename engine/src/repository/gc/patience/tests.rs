@@ -1,4 +1,4 @@
-//! Every row of the table of docs/gc.md §6, and what is read of sessions.
+//! Every row of the table of docs/gc.md §5, and what is read of sessions.
 
 use std::sync::Arc;
 
