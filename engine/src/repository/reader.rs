@@ -3,7 +3,6 @@
 //! A compaction may delete a pack between the look and the read. A fresh look then names another copy (docs/gc.md, "Readers").
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::crypto::Purpose;
@@ -17,6 +16,8 @@ use crate::store::Key;
 
 /// Opened blocks of metadata that are kept: each holds hundreds of trees that are read one after another.
 const KEPT_BLOCKS: usize = 24;
+/// So often it is looked again before something is said to be missing although others still move things.
+const LOOKS: usize = 16;
 /// Ciphers that are kept, one a pack.
 const KEPT_CIPHERS: usize = 1024;
 
@@ -26,7 +27,8 @@ pub struct Reader<'r> {
     index: RwLock<Arc<Index>>,
     ciphers: Mutex<HashMap<PackId, Arc<FileCipher>>>,
     blocks: Mutex<Vec<KeptBlock>>,
-    looked_again: AtomicBool,
+    /// What the last look listed, if the one before had found the same: what is in no pack of it is missing.
+    settled: Mutex<Option<[u8; 32]>>,
 }
 
 impl std::fmt::Debug for Reader<'_> {
@@ -50,7 +52,7 @@ impl<'r> Reader<'r> {
             index: RwLock::new(index),
             ciphers: Mutex::default(),
             blocks: Mutex::default(),
-            looked_again: AtomicBool::new(false),
+            settled: Mutex::default(),
         }
     }
 
@@ -59,38 +61,56 @@ impl<'r> Reader<'r> {
         Arc::clone(&self.index.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Every copy of an object, good ones first. If there is none: the index is looked at again, once, or because a page of it is damaged.
+    /// Every copy of an object, good ones first. If there is none, the index is looked at again, until two looks find the same: a
+    /// compaction may move it while it is looked for, and another one again.
     pub fn copies(&self, id: &ObjectId) -> Result<Vec<Location>> {
-        let copies = self.index().copies(id);
-        let again =
-            copies.is_empty() && (!self.looked_again.swap(true, Ordering::Relaxed) || self.index().is_damaged());
-        if !again {
-            return Ok(copies);
+        for _ in 0..LOOKS {
+            let index = self.index();
+            let copies = index.copies(id);
+            if !copies.is_empty() || self.is_settled(&index) {
+                return Ok(copies);
+            }
+            self.look_again(&index)?;
         }
-        self.look_again()?;
         Ok(self.index().copies(id))
     }
 
-    /// Looks again: what was not found may have been moved.
-    fn look_again(&self) -> Result<()> {
-        self.index().discard_damaged();
-        let index = Arc::new(self.repository.load_index_with_orphans()?);
-        *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
+    /// Whether another look would find nothing more.
+    fn is_settled(&self, index: &Index) -> bool {
+        let settled = *self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        settled == Some(index.listed()) && !index.is_damaged()
+    }
+
+    /// Looks again, unless somebody has since `seen`: what was not found may have been moved.
+    fn look_again(&self, seen: &Arc<Index>) -> Result<()> {
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(seen, &self.index()) {
+            seen.discard_damaged();
+            let index = Arc::new(self.repository.load_index_with_orphans()?);
+            *settled = Some(index.listed()).filter(|listed| *listed == seen.listed());
+            *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
+        }
         Ok(())
     }
 
     /// The bytes of an object.
     ///
     /// # Errors
-    /// `ObjectMissing` if no copy exists after a second look; `Damaged` if every copy is.
+    /// `ObjectMissing` if no copy exists, however often it is looked for; `Damaged` if every copy is.
     pub fn object(&self, purpose: Purpose, id: &ObjectId) -> Result<Vec<u8>> {
         self.with_copies(id, &mut |location| self.object_at(purpose, id, location))
     }
 
     fn with_copies<T>(&self, id: &ObjectId, read: &mut dyn FnMut(&Location) -> Result<T>) -> Result<T> {
         let mut failure = None;
-        for round in 0..2 {
-            for location in self.copies(id)? {
+        for _ in 0..LOOKS {
+            let index = self.index();
+            let copies = self.copies(id)?;
+            if copies.is_empty() {
+                return Err(missing(id));
+            }
+            failure = None;
+            for location in copies {
                 match read(&location) {
                     Ok(found) => return Ok(found),
                     Err(error @ (Error::Damaged { .. } | Error::Store(_))) => failure = Some(error),
@@ -99,10 +119,10 @@ impl<'r> Reader<'r> {
             }
             // Only a pack that has gone since the look is a reason to look again.
             let gone = matches!(&failure, Some(Error::Store(error)) if error.kind == StoreErrorKind::NotFound);
-            if round > 0 || !gone {
+            if !gone {
                 break;
             }
-            self.look_again()?;
+            self.look_again(&index)?;
         }
         Err(match failure {
             Some(Error::Store(error)) if error.kind == StoreErrorKind::NotFound => missing(id),

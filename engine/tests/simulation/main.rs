@@ -10,6 +10,7 @@
 )]
 
 use std::ops::Range;
+use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use vault_engine::store::Kind;
@@ -23,7 +24,12 @@ mod flaw;
 mod history;
 mod oracle;
 mod process;
-#[allow(dead_code, unreachable_pub, reason = "shared with the model, which uses other parts")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::match_same_arms,
+    reason = "a table, shared with the model, which uses other parts"
+)]
 #[path = "../protocol/mod.rs"]
 mod protocol;
 mod random;
@@ -50,7 +56,7 @@ fn universe() -> (Arc<Universe>, MutexGuard<'static, ()>) {
     (Arc::new(Universe::new()), turn)
 }
 
-/// `VAULT_SIMULATION_SEEDS=FROM..TO`, or the usual ones.
+/// `VAULT_SIMULATION_SEEDS=FROM..TO`, in `VAULT_SIMULATION_JOBS` processes; or the usual ones.
 fn seeds() -> Range<u64> {
     let Ok(text) = std::env::var("VAULT_SIMULATION_SEEDS") else { return SEEDS };
     let (from, to) = text.split_once("..").expect("VAULT_SIMULATION_SEEDS is FROM..TO");
@@ -75,27 +81,83 @@ fn show(seed: u64, story: &Story) {
     );
 }
 
-#[test]
-fn what_was_promised_is_true_whatever_happens() {
-    let (universe, _turn) = universe();
-    let mut failed = Vec::new();
-    let (mut steps, mut promised, mut moments, mut operations) = (Taken::new(), 0, 0, 0);
-    for seed in seeds() {
-        let story = run(&universe, seed, Broken::Nothing);
+/// What many seeds did.
+#[derive(Debug, Default)]
+struct Campaign {
+    seeds: u64,
+    operations: usize,
+    promised: usize,
+    moments: usize,
+    steps: Taken,
+    /// Of all that happened: the same seeds give the same, whenever and wherever they run.
+    hash: blake3::Hasher,
+    failed: Vec<String>,
+}
+
+impl Campaign {
+    fn add(&mut self, seed: u64, story: Story) {
         if let Some(problem) = problem(&story) {
-            if failed.is_empty() {
+            if self.failed.is_empty() {
                 show(seed, &story);
             }
-            failed.push(format!("seed {seed}: {problem}"));
+            self.failed.push(format!("seed {seed}: {problem}"));
+        }
+        self.seeds += 1;
+        self.operations += story.trace.0.len();
+        self.promised += story.promised;
+        self.moments += story.moments;
+        for line in story.trace.lines() {
+            self.hash.update(line.as_bytes());
         }
         for (step, times) in story.steps {
-            *steps.entry(step).or_default() += times;
+            *self.steps.entry(step).or_default() += times;
         }
-        (promised, moments) = (promised + story.promised, moments + story.moments);
-        operations += story.trace.0.len();
+        if self.seeds.is_multiple_of(1000) {
+            self.report();
+        }
     }
-    let seeds = seeds().count();
-    println!("{seeds} seeds: {operations} operations, {promised} archives, {moments} moments; steps {steps:?}");
+
+    fn report(&self) {
+        let Self { seeds, operations, promised, moments, .. } = self;
+        let (failed, hash) = (self.failed.len(), self.hash.finalize().to_hex());
+        println!(
+            "{seeds} seeds, {failed} failed; {operations} operations, {promised} archives, {moments} moments; {}",
+            &hash[..16]
+        );
+    }
+}
+
+/// Runs a range of seeds in so many processes.
+fn share_out(seeds: &Range<u64>, jobs: u64) {
+    let each = (seeds.end - seeds.start).div_ceil(jobs).max(1);
+    let part = |job: u64| seeds.start + job * each..(seeds.start + (job + 1) * each).min(seeds.end);
+    let children = (0..jobs).map(part).filter(|part| !part.is_empty()).map(|part| {
+        let mut again = Command::new(std::env::current_exe().unwrap());
+        again.args(["--exact", "what_was_promised_is_true_whatever_happens", "--nocapture"]);
+        again
+            .env("VAULT_SIMULATION_SEEDS", format!("{}..{}", part.start, part.end))
+            .env_remove("VAULT_SIMULATION_JOBS");
+        again.spawn().unwrap()
+    });
+    let children: Vec<_> = children.collect();
+    let ended: Vec<_> = children.into_iter().map(|mut child| child.wait().unwrap().success()).collect();
+    assert!(ended.into_iter().all(|well| well), "some seeds failed: see above");
+}
+
+#[test]
+fn what_was_promised_is_true_whatever_happens() {
+    let jobs = std::env::var("VAULT_SIMULATION_JOBS").map_or(1, |text| text.parse().expect("a number"));
+    if jobs > 1 {
+        return share_out(&seeds(), jobs);
+    }
+    let (universe, _turn) = universe();
+    let mut campaign = Campaign::default();
+    for seed in seeds() {
+        campaign.add(seed, run(&universe, seed, Broken::Nothing));
+    }
+    campaign.report();
+    println!("{:?}", campaign.steps);
+    let Campaign { seeds, failed, .. } = campaign;
     let named = failed.iter().take(NAMED).cloned().collect::<Vec<_>>().join("\n");
     assert!(failed.is_empty(), "{} of {seeds} seeds failed:\n{named}", failed.len());
 }

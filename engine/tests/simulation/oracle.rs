@@ -38,7 +38,8 @@ fn counting(repository: &Repository, promises: &Promises) -> Result<BTreeSet<Arc
     if let Some((lost, _)) = promises.kept().find(|(id, _)| !counting.contains(id)) {
         return Err(format!("archives/{} is lost", lost.to_hex()));
     }
-    if let Some(gone) = promises.relied_on.difference(&promises.condemned).find(|id| !counting.contains(*id)) {
+    let excused = |id: &ArchiveId| promises.condemned.contains(id) || promises.superseded.contains(id);
+    if let Some(gone) = promises.relied_on.iter().find(|id| !excused(id) && !counting.contains(*id)) {
         return Err(format!("archives/{} is gone, for the sake of which a prune deleted others", gone.to_hex()));
     }
     if let Some(back) = promises.deleted.intersection(&counting).next() {

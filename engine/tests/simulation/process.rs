@@ -126,7 +126,7 @@ impl Runner {
     }
 
     fn perform(&self, number: usize, process: &Process) -> Result<()> {
-        self.scheduler.world(|world| world.actors[number].spares = world.promises.protected.clone());
+        self.scheduler.world(|world| world.begin(number));
         let store = Arc::new(SimulatedStore::new(Arc::clone(&self.scheduler), number, process.paged));
         let cache = process.cached.then(|| self.folder.join(format!("cache-{}", process.host())));
         let repository = try_open(store, cache, process.host())?;
@@ -245,12 +245,10 @@ impl Runner {
             // Objects were lost three times.
             (Task::Create { .. }, Error::Damaged { file, .. }) => file == "packs/",
             // Somebody else deleted, purged or brought back what it had chosen.
-            (Task::Create { .. }, _) => false,
-            // A pending archive whose writer is about to give it up, or will never be.
             (Task::Compact { .. }, Error::Incomplete { archives, .. }) => {
-                self.scheduler.world(|world| world.gave_up(archives))
+                self.scheduler.world(|world| world.may_miss(number, archives))
             }
-            (Task::Compact { .. }, _) => false,
+            (Task::Create { .. } | Task::Compact { .. }, _) => false,
             (_, Error::Archive(_)) => true,
             (Task::Delete { .. }, Error::Usage(_)) => self.scheduler.world(|world| world.has_events),
             _ => false,

@@ -1,6 +1,5 @@
 //! What happens in one seed: some nights, each with processes that run at the same time.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +18,7 @@ use crate::settle::settle;
 use crate::steps::{Followed, Taken};
 use crate::trace::Trace;
 use crate::universe::{START, Universe};
-use crate::world::{Actor, Moment, World};
+use crate::world::{Actor, Moment, Promises, World};
 
 const YEAR: i64 = 365 * 24 * 3600;
 
@@ -86,7 +85,8 @@ fn run_night(
         deletes: process.deletes(),
         takes_back: process.role() == Role::Writer,
         steps: Followed::new(process.role()),
-        spares: BTreeSet::new(),
+        began: 0,
+        told: Promises::default(),
     };
     world.actors = processes.iter().map(actor).collect();
     let manners = Manners {

@@ -18,7 +18,7 @@ use crate::universe::{START, Universe};
 use crate::world::World;
 
 /// A simulation that makes no step for so long hangs.
-const HANGS: Duration = Duration::from_secs(60);
+const HANGS: Duration = Duration::from_mins(1);
 /// So much time passes from one operation to the next.
 const SECONDS_A_STEP: i64 = 23;
 

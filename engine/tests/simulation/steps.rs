@@ -68,9 +68,11 @@ fn step_of(role: Role, asked: &Asked) -> Option<(Act, Place)> {
         Kind::Packs => Place::Pack,
         Kind::Index => Place::Segment,
         Kind::Gc => Place::Record,
-        Kind::Archives if asked.key.ends_with(".ok") => Place::OkMark,
-        Kind::Archives if asked.key.ends_with(".del") => Place::DeletedMark,
-        Kind::Archives => Place::Manifest,
+        Kind::Archives => match asked.key.split_once('.') {
+            None => Place::Manifest,
+            Some((_, "ok")) => Place::OkMark,
+            Some(_) => Place::DeletedMark,
+        },
         Kind::Config | Kind::Keys | Kind::Events | Kind::Sessions => return None,
     };
     Some((act, place))

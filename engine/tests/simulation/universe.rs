@@ -181,8 +181,10 @@ fn content(number: usize, random: &mut Random) -> Arc<[u8]> {
     let length = usize::try_from(random.of_any_size(14)).unwrap();
     let mut bytes = vec![0; length];
     blake3::Hasher::new().update(&number.to_le_bytes()).finalize_xof().fill(&mut bytes);
-    if number % 2 == 0 {
-        bytes.iter_mut().for_each(|byte| *byte = b'a' + *byte % 16);
+    if number.is_multiple_of(2) {
+        for byte in &mut bytes {
+            *byte = b'a' + *byte % 16;
+        }
     }
     bytes.into()
 }

@@ -30,6 +30,8 @@ pub(crate) struct Promises {
     pub(crate) deleted: BTreeSet<ArchiveId>,
     /// Archives that a prune kept, and deleted others because of them.
     pub(crate) relied_on: BTreeSet<ArchiveId>,
+    /// Attempts of a create that it deleted when another of its attempts counted.
+    pub(crate) superseded: BTreeSet<ArchiveId>,
     /// Archives that are protected.
     pub(crate) protected: BTreeSet<ArchiveId>,
 }
@@ -61,8 +63,10 @@ pub(crate) struct Actor {
     /// It may remove a manifest of its own that cannot be completed.
     pub(crate) takes_back: bool,
     pub(crate) steps: Followed,
-    /// What was protected when it began: it must leave that alone.
-    pub(crate) spares: BTreeSet<ArchiveId>,
+    /// When it began,
+    pub(crate) began: u64,
+    /// and what the users had been told then.
+    pub(crate) told: Promises,
 }
 
 /// See the file's header.
@@ -112,22 +116,38 @@ impl World {
         Self::new(&Snapshot::new(), Flaw::none())
     }
 
+    /// A process begins.
+    pub(crate) fn begin(&mut self, process: usize) {
+        self.actors[process].began = self.step;
+        self.actors[process].told = self.promises.clone();
+    }
+
     /// Keeps this moment for the oracle.
     pub(crate) fn remember(&mut self) {
         let (step, files, promises) = (self.step, self.store.snapshot(), self.promises.clone());
         self.moments.push(Moment { step, files, promises });
     }
 
-    /// Whether archives of which a compaction says that something is missing (`aid:…`; none: it found no such archive any more) are such as
-    /// never counted: their writers will find out too, and take them back.
-    pub(crate) fn gave_up(&self, archives: &[String]) -> bool {
-        let counts = |name: &String| {
+    /// Whether it is no wonder that a compaction missed something that these archives need (`aid:…`; none: it found no such archive any more):
+    /// they did not count when it began, so that their writers may take them back or complete them in another way; or others replaced
+    /// segments while it listed them, twice.
+    pub(crate) fn may_miss(&self, process: usize, archives: &[String]) -> bool {
+        let actor = &self.actors[process];
+        let counted = |name: &String| {
             let digits = name.trim_start_matches("aid:");
-            self.promises.kept().any(|(id, _)| id.to_hex().starts_with(digits))
+            let mut kept = actor.told.kept().filter(|(id, _)| !self.promises.condemned.contains(id));
+            kept.any(|(id, _)| id.to_hex().starts_with(digits))
         };
         let is_pending = |key: &Key| !key.name().contains('.') && self.has_no_mark(key);
         let archives_there = || self.store.files().into_iter().filter(|key| key.kind() == Kind::Archives);
-        !archives.iter().any(counts) && (self.took_back || archives_there().any(|key| is_pending(&key)))
+        let replaced = |done: &Done| {
+            done.asked.verb == Verb::Remove && done.asked.kind == Kind::Index && done.process != actor.name
+        };
+        let since = self.trace.0.iter().rev().take_while(|done| done.step > actor.began);
+        if archives.iter().any(counted) {
+            return since.into_iter().any(replaced);
+        }
+        !archives.is_empty() || self.took_back || archives_there().any(|key| is_pending(&key))
     }
 
     fn has_no_mark(&self, manifest: &Key) -> bool {
@@ -146,9 +166,15 @@ impl World {
             && let Some(id) = deleted_by(&asked.key)
         {
             self.promises.condemned.insert(id);
-            if actor.spares.contains(&id) {
+            if actor.told.protected.contains(&id) {
                 self.wrong.push(format!("{} deletes archives/{}, which is protected", actor.name, id.to_hex()));
             }
+        }
+        if actor.takes_back
+            && asked.verb == Verb::Put
+            && let Some(id) = deleted_by(&asked.key)
+        {
+            self.promises.superseded.insert(id);
         }
         self.has_events |= asked.kind == Kind::Events;
         self.took_back |= actor.takes_back && is_manifest(asked) && asked.verb == Verb::Remove;

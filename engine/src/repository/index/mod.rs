@@ -102,6 +102,8 @@ pub struct Index {
     cache_key: SecretKey,
     runs: RwLock<Arc<Vec<Arc<LoadedRun>>>>,
     known_packs: Vec<(PackId, u64)>,
+    /// A hash of the names that the look listed.
+    listed: [u8; 32],
 }
 
 impl std::fmt::Debug for Index {
@@ -139,7 +141,12 @@ impl Index {
             Arc::new(LoadedRun { run, states, base })
         });
         let runs = RwLock::new(Arc::new(runs.collect::<Vec<_>>()));
-        Ok(Self { folder, cache_key, runs, known_packs })
+        Ok(Self { folder, cache_key, runs, known_packs, listed: hash_of(look) })
+    }
+
+    /// Equal for looks that listed the same segments and packs.
+    pub fn listed(&self) -> [u8; 32] {
+        self.listed
     }
 
     fn runs(&self) -> Arc<Vec<Arc<LoadedRun>>> {
@@ -316,6 +323,18 @@ fn state(pack: &RunPack, look: &Look, numbers: &mut HashMap<PackId, u32>, known:
         known.push((pack.id, pack.size));
         u32::try_from(known.len() - 1).unwrap_or(u32::MAX)
     })))
+}
+
+fn hash_of(look: &Look) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    for id in look.segments.keys() {
+        hasher.update(id.as_bytes());
+    }
+    hasher.update(&(look.segments.len() as u64).to_le_bytes());
+    for id in look.packs.keys() {
+        hasher.update(id.as_bytes());
+    }
+    *hasher.finalize().as_bytes()
 }
 
 /// Opens the runs of the folder that stand for listed segments only, and removes the others.
