@@ -56,7 +56,8 @@ impl OpenPack {
         upload.append(cipher.header())?;
         let mut hasher = Box::new(blake3::Hasher::new());
         hasher.update(cipher.header());
-        let state = PackState { upload, hasher, offset: HEADER_LEN as u64, plain_bytes: 0, blocks: Vec::new(), broken: false };
+        let state =
+            PackState { upload, hasher, offset: HEADER_LEN as u64, plain_bytes: 0, blocks: Vec::new(), broken: false };
         Ok(Self {
             class,
             cipher: CipherBox(cipher),

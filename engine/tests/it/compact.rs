@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use vault_engine::error::{Error, Result};
+use vault_engine::error::Result;
 use vault_engine::format::file::{Class, open_file, seal_file};
 use vault_engine::format::mark::Mark;
 use vault_engine::format::records::GcRecord;
@@ -207,7 +207,11 @@ fn assert_settled(store: &MemoryStore, kept: &Kept) {
     let index = sample::open(store.clone()).load_index().unwrap();
     let named = index.packs();
     assert!(named.iter().all(|pack| matches!(pack.state, PackState::Good(_))), "the index names packs that are gone");
-    assert_eq!(named.iter().map(|pack| pack.id).collect::<BTreeSet<_>>(), packs(store), "the packs that the index names");
+    assert_eq!(
+        named.iter().map(|pack| pack.id).collect::<BTreeSet<_>>(),
+        packs(store),
+        "the packs that the index names"
+    );
 }
 
 fn changes(operations: &[Operation]) -> Vec<String> {

@@ -104,7 +104,8 @@ impl Copier<'_> {
         let Some(directory) = rebuild::directory_of(self.repository.core(), pack.id, pack.size)? else {
             return Ok(());
         };
-        let damaged = |error| Error::Damaged { file: format!("packs/{}", pack.id.to_hex()), problem: format!("{error}") };
+        let damaged =
+            |error| Error::Damaged { file: format!("packs/{}", pack.id.to_hex()), problem: format!("{error}") };
         for block in directory.blocks().map_err(damaged)? {
             if self.monitor.cancelled() {
                 return Err(Error::Interrupted);

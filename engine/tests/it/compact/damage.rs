@@ -10,8 +10,8 @@ use vault_engine::repository::Repository;
 use vault_engine::store::Snapshot;
 
 use super::{
-    AT_ONCE, ArchiveId, CompactOptions, FileId, Key, Kind, MemoryStore, PackId, Silent, Store, THOROUGH, TempDir, World, absorb,
-    archives, assert_settled, condemn, noise, packs, sample, segments, try_compact,
+    AT_ONCE, ArchiveId, CompactOptions, FileId, Key, Kind, MemoryStore, PackId, Silent, Store, THOROUGH, TempDir,
+    World, absorb, archives, assert_settled, condemn, noise, packs, sample, segments, try_compact,
 };
 
 /// Two archives of different files, each with packs of its own, and a deleted one; the packs of data of the two.
@@ -87,6 +87,22 @@ fn a_lost_pack_ends_it_with_the_archives_name_until_that_is_given_up() {
         world.assert_whole();
         assert_settled(&world.store, &world.kept);
         assert!(world.kept.contains_key(&second));
+    }
+}
+
+#[test]
+fn each_archive_that_needs_what_is_lost_is_named_once() {
+    let Harmed { mut world, second, data_of_second, .. } = harmed();
+    world.write("more", noise(1000, 3000));
+    let third = world.archive();
+    world.store.remove(&Key::pack(data_of_second)).unwrap();
+    match try_compact(&world.store, &AT_ONCE) {
+        Err(Error::Incomplete { archives, .. }) => {
+            let named: BTreeSet<String> = archives.iter().cloned().collect();
+            assert_eq!(named, [second, third].map(|id| format!("aid:{id}")).into());
+            assert_eq!(named.len(), archives.len(), "{archives:?}");
+        }
+        other => panic!("{other:?}"),
     }
 }
 
@@ -195,7 +211,9 @@ fn partly_dead() -> (World, PackId, Vec<(String, Range<usize>)>) {
 fn place_of(repository: &Repository, world: &World, id: ArchiveId, name: &str, pack: PackId) -> Range<usize> {
     let archive = repository.archive(id).unwrap().unwrap();
     let entries = sample::entries(repository, &archive, &world.source());
-    let Some(NodeKind::File { content: Content::Chunk(chunk), .. }) = entries.get(name.as_bytes()).map(|node| &node.kind) else {
+    let Some(NodeKind::File { content: Content::Chunk(chunk), .. }) =
+        entries.get(name.as_bytes()).map(|node| &node.kind)
+    else {
         panic!("{name} is not one chunk: {:?}", entries.get(name.as_bytes()));
     };
     let copies = repository.load_index().unwrap().copies(chunk);

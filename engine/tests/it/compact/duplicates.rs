@@ -16,7 +16,8 @@ fn of_what_two_hosts_store_at_the_same_time_one_copy_is_left() {
         let once = bytes(&world.store);
         let mut theirs = world.options();
         theirs.host = "other".to_owned();
-        let made = vault_engine::ops::create::create(&sample::open(elsewhere.clone()), &theirs, None, &super::Silent).unwrap();
+        let made =
+            vault_engine::ops::create::create(&sample::open(elsewhere.clone()), &theirs, None, &super::Silent).unwrap();
         absorb(&world.store, &elsewhere);
         world.kept.insert(made.archive.unwrap().id, sample::files(&world.source()));
         assert!(bytes(&world.store) > once * 2 - once / 10);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use vault_engine::store::{FaultyStore, LocalStore, Verb};
 
 use super::{
-    AT_ONCE, CompactOptions, Key, Kind, MemoryStore, Silent, Store, THOROUGH, World, assert_settled, assert_whole, bytes,
-    changes, compact, names, noise, sample,
+    AT_ONCE, CompactOptions, Key, Kind, MemoryStore, Silent, Store, THOROUGH, World, assert_settled, assert_whole,
+    bytes, changes, compact, names, noise, sample,
 };
 
 /// Three nights of which the middle one is deleted.

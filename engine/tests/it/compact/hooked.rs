@@ -51,7 +51,9 @@ impl Hooked {
         };
         if let Some(act) = act {
             // On a thread of its own: this one may be a worker, which would take up other work while it waits.
-            std::thread::scope(|scope| scope.spawn(|| act(&self.inner)).join().expect("what happens meanwhile succeeds"));
+            std::thread::scope(|scope| {
+                scope.spawn(|| act(&self.inner)).join().expect("what happens meanwhile succeeds")
+            });
         }
     }
 }

@@ -1,17 +1,19 @@
 //! Whole runs inside each operation of another run: nothing that was told to be done is lost.
 
-use std::path::PathBuf;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use vault_engine::ops::archives;
 use vault_engine::ops::check::{CheckOptions, Severity, check};
 use vault_engine::progress::Silent;
 use vault_engine::repository::Repository;
+use vault_engine::store::{Fault, FaultyStore};
 
 use super::hooked::Hooked;
 use super::{
     ArchiveId, Kept, MemoryStore, THOROUGH, TempDir, World, assert_in_order, assert_settled, assert_whole, compact,
-    condemn, delete, noise, packs, sample, try_compact,
+    condemn, delete, noise, packs, sample, times, try_compact,
 };
 
 /// An archive that stays, one that is deleted and of which the source holds much again, and things that nobody needs.
@@ -44,7 +46,9 @@ fn compacts() -> Act {
 fn deletes_all_and_compacts(world: &World) -> Act {
     let ids: Vec<ArchiveId> = world.kept.keys().copied().collect();
     Arc::new(move |store| {
-        ids.iter().for_each(|id| delete(store, *id));
+        for id in &ids {
+            delete(store, *id);
+        }
         try_compact(store, &THOROUGH).expect("a compaction inside");
     })
 }
@@ -55,7 +59,7 @@ fn archives_into(world: &World, made: &Arc<Mutex<Vec<ArchiveId>>>) -> Act {
     Arc::new(move |store| made.lock().unwrap().push(archive(&sample::open(store.clone()), &source)))
 }
 
-fn archive(repository: &Repository, source: &PathBuf) -> ArchiveId {
+fn archive(repository: &Repository, source: &Path) -> ArchiveId {
     sample::try_archive(repository, source).expect("a create").archive.unwrap().id
 }
 
@@ -105,9 +109,14 @@ fn with(kept: &Kept, made: impl IntoIterator<Item = ArchiveId>, world: &World) -
 fn a_compaction_inside_each_operation_of_a_create() {
     let world = scene();
     let source = world.source();
-    before_each_operation(&world, &compacts(), |repository| archive(repository, &source), |store, id, _, _| {
-        assert_whole_and_settles(store, &with(&world.kept, [id], &world), &world);
-    });
+    before_each_operation(
+        &world,
+        &compacts(),
+        |repository| archive(repository, &source),
+        |store, id, _, _| {
+            assert_whole_and_settles(store, &with(&world.kept, [id], &world), &world);
+        },
+    );
 }
 
 #[test]
@@ -115,10 +124,15 @@ fn all_other_archives_go_inside_each_operation_of_a_create() {
     let world = scene();
     let source = world.source();
     let act = deletes_all_and_compacts(&world);
-    before_each_operation(&world, &act, |repository| archive(repository, &source), |store, id, acted, _| {
-        let kept = if acted { Kept::new() } else { world.kept.clone() };
-        assert_whole_and_settles(store, &with(&kept, [id], &world), &world);
-    });
+    before_each_operation(
+        &world,
+        &act,
+        |repository| archive(repository, &source),
+        |store, id, acted, _| {
+            let kept = if acted { Kept::new() } else { world.kept.clone() };
+            assert_whole_and_settles(store, &with(&kept, [id], &world), &world);
+        },
+    );
 }
 
 #[test]
@@ -126,30 +140,45 @@ fn a_create_inside_each_operation_of_a_compaction() {
     let world = scene();
     let made = Arc::default();
     let act = archives_into(&world, &made);
-    before_each_operation(&world, &act, |repository| compact(repository, &THOROUGH, &Silent), |store, done, _, at| {
-        done.unwrap_or_else(|error| panic!("operation {at}: {error}"));
-        assert_whole_and_settles(store, &with(&world.kept, made.lock().unwrap().drain(..), &world), &world);
-    });
+    before_each_operation(
+        &world,
+        &act,
+        |repository| compact(repository, &THOROUGH, &Silent),
+        |store, done, _, at| {
+            done.unwrap_or_else(|error| panic!("operation {at}: {error}"));
+            assert_whole_and_settles(store, &with(&world.kept, made.lock().unwrap().drain(..), &world), &world);
+        },
+    );
 }
 
 #[test]
 fn a_compaction_inside_each_operation_of_a_compaction() {
     let world = scene();
-    before_each_operation(&world, &compacts(), |repository| compact(repository, &THOROUGH, &Silent), |store, done, _, at| {
-        done.unwrap_or_else(|error| panic!("operation {at}: {error}"));
-        assert_whole_and_settles(store, &world.kept, &world);
-    });
+    before_each_operation(
+        &world,
+        &compacts(),
+        |repository| compact(repository, &THOROUGH, &Silent),
+        |store, done, _, at| {
+            done.unwrap_or_else(|error| panic!("operation {at}: {error}"));
+            assert_whole_and_settles(store, &world.kept, &world);
+        },
+    );
 }
 
 #[test]
 fn all_archives_go_inside_each_operation_of_a_compaction() {
     let world = scene();
     let act = deletes_all_and_compacts(&world);
-    before_each_operation(&world, &act, |repository| compact(repository, &THOROUGH, &Silent), |store, done, acted, at| {
-        done.unwrap_or_else(|error| panic!("operation {at}: {error}"));
-        let kept = if acted { Kept::new() } else { world.kept.clone() };
-        assert_whole_and_settles(store, &kept, &world);
-    });
+    before_each_operation(
+        &world,
+        &act,
+        |repository| compact(repository, &THOROUGH, &Silent),
+        |store, done, acted, at| {
+            done.unwrap_or_else(|error| panic!("operation {at}: {error}"));
+            let kept = if acted { Kept::new() } else { world.kept.clone() };
+            assert_whole_and_settles(store, &kept, &world);
+        },
+    );
 }
 
 #[test]
@@ -161,10 +190,15 @@ fn a_create_and_a_compaction_inside_each_operation_of_a_compaction() {
         creates(store);
         compacts(store);
     });
-    before_each_operation(&world, &act, |repository| compact(repository, &THOROUGH, &Silent), |store, done, _, at| {
-        done.unwrap_or_else(|error| panic!("operation {at}: {error}"));
-        assert_whole_and_settles(store, &with(&world.kept, made.lock().unwrap().drain(..), &world), &world);
-    });
+    before_each_operation(
+        &world,
+        &act,
+        |repository| compact(repository, &THOROUGH, &Silent),
+        |store, done, _, at| {
+            done.unwrap_or_else(|error| panic!("operation {at}: {error}"));
+            assert_whole_and_settles(store, &with(&world.kept, made.lock().unwrap().drain(..), &world), &world);
+        },
+    );
 }
 
 /// A compaction has condemned everything and died, whenever that was: the next ones finish it, and lose nothing.
@@ -176,9 +210,65 @@ fn everything_is_condemned_inside_each_operation_of_a_create_and_finished_later(
         let condemned = packs(store).into_iter().collect();
         condemn(&sample::open(store.clone()), store, condemned, Vec::new());
     });
-    before_each_operation(&world, &act, |repository| archive(repository, &source), |store, id, _, _| {
-        assert_whole_and_settles(store, &with(&world.kept, [id], &world), &world);
-    });
+    before_each_operation(
+        &world,
+        &act,
+        |repository| archive(repository, &source),
+        |store, id, _, _| {
+            assert_whole_and_settles(store, &with(&world.kept, [id], &world), &world);
+        },
+    );
+}
+
+/// A compaction begins inside an operation of a create and dies at one of its own: many pairs of moments.
+#[test]
+fn a_compaction_that_dies_inside_each_operation_of_a_create() {
+    let world = scene();
+    let source = world.source();
+    // Each operation of the create meets another one of the compaction, and others again in the next turn.
+    for first in 0..times(3) as u64 {
+        let counter = Arc::new(AtomicU64::new(first * 5));
+        let act: Act = Arc::new(move |store| {
+            let faulty = FaultyStore::new(Arc::new(store.clone()));
+            let repository = sample::open(faulty.clone());
+            faulty.inject(Fault::crash(counter.fetch_add(37, Ordering::Relaxed) % 90));
+            drop(compact(&repository, &THOROUGH, &Silent));
+        });
+        before_each_operation(
+            &world,
+            &act,
+            |repository| archive(repository, &source),
+            |store, id, _, _| {
+                assert_whole_and_settles(store, &with(&world.kept, [id], &world), &world);
+            },
+        );
+    }
+}
+
+/// One that dies inside each operation of another, and a third that finishes what both have begun.
+#[test]
+fn a_compaction_dies_and_another_finishes_it_inside_each_operation_of_a_compaction() {
+    let world = scene();
+    for first in 0..times(2) as u64 {
+        let counter = Arc::new(AtomicU64::new(first * 7));
+        let act: Act = Arc::new(move |store| {
+            let faulty = FaultyStore::new(Arc::new(store.clone()));
+            let repository = sample::open(faulty.clone());
+            faulty.inject(Fault::crash(counter.fetch_add(17, Ordering::Relaxed) % 90));
+            drop(compact(&repository, &THOROUGH, &Silent));
+            drop(repository);
+            try_compact(store, &THOROUGH).expect("a compaction that finishes it");
+        });
+        before_each_operation(
+            &world,
+            &act,
+            |repository| compact(repository, &THOROUGH, &Silent),
+            |store, done, _, at| {
+                done.unwrap_or_else(|error| panic!("operation {at}: {error}"));
+                assert_whole_and_settles(store, &world.kept, &world);
+            },
+        );
+    }
 }
 
 #[test]
@@ -209,9 +299,14 @@ fn a_check_inside_each_operation_of_a_compaction_has_nothing_to_say() {
     let world = scene();
     for read_data in [false, true] {
         let act: Act = Arc::new(move |store| assert_sound(&sample::open(store.clone()), read_data));
-        before_each_operation(&world, &act, |repository| compact(repository, &THOROUGH, &Silent), |_, done, _, _| {
-            done.unwrap();
-        });
+        before_each_operation(
+            &world,
+            &act,
+            |repository| compact(repository, &THOROUGH, &Silent),
+            |_, done, _, _| {
+                done.unwrap();
+            },
+        );
     }
 }
 

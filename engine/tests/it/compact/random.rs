@@ -10,10 +10,22 @@ use super::{AT_ONCE, ArchiveId, CompactOptions, Silent, THOROUGH, TempDir, World
 #[derive(Clone, Copy, Debug)]
 enum Change {
     /// Writes a file anew.
-    Write { file: u8, seed: u8, size: u32, compressible: bool },
+    Write {
+        file: u8,
+        seed: u8,
+        size: u32,
+        compressible: bool,
+    },
     /// Writes some pages of one that is made of pages.
-    Pages { file: u8, first: u8, count: u8, seed: u8 },
-    Remove { file: u8 },
+    Pages {
+        file: u8,
+        first: u8,
+        count: u8,
+        seed: u8,
+    },
+    Remove {
+        file: u8,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -79,7 +91,9 @@ impl Life {
     fn step(&mut self, step: &Step) {
         match step {
             Step::Night { series, changes } => {
-                changes.iter().for_each(|change| self.apply(*change));
+                for change in changes {
+                    self.apply(*change);
+                }
                 let mut options = self.world.options();
                 options.host = format!("host {}", series % 2);
                 options.name = format!("series {}", series / 2);
@@ -119,10 +133,8 @@ impl Life {
             let target = TempDir::new().unwrap();
             let archive = from.archive(*id).unwrap().unwrap();
             sample::try_restore(&from, &archive, target.path()).unwrap();
-            let options = CreateOptions {
-                paths: vec![sample::inside(target.path(), &self.world.source())],
-                ..options.clone()
-            };
+            let options =
+                CreateOptions { paths: vec![sample::inside(target.path(), &self.world.source())], ..options.clone() };
             vault_engine::ops::create::create(&sample::open(fresh.clone()), &options, None, &Silent).unwrap();
         }
         super::try_compact(&fresh, &THOROUGH).unwrap();
@@ -132,7 +144,9 @@ impl Life {
 
 fn live(compression: Compression, steps: &[Step]) {
     let mut life = Life { world: World::new(), made: Vec::new(), compression };
-    steps.iter().for_each(|step| life.step(step));
+    for step in steps {
+        life.step(step);
+    }
     life.world.compact(&THOROUGH);
     life.world.assert_whole();
     super::assert_settled(&life.world.store, &life.world.kept);
@@ -145,6 +159,7 @@ fn whatever_happens_what_is_not_deleted_restores_and_what_is_takes_no_room() {
     let cases = u32::try_from(times(12)).unwrap();
     let compression = prop_oneof![Just(Compression::None), Just(Compression::Lz4), Just(Compression::Zstd(19))];
     let steps = prop::collection::vec(step(), 6..16);
-    let settings = ProptestConfig { cases, max_shrink_iters: 100, failure_persistence: None, ..ProptestConfig::default() };
+    let settings =
+        ProptestConfig { cases, max_shrink_iters: 100, failure_persistence: None, ..ProptestConfig::default() };
     proptest!(settings, |(compression in compression, steps in steps)| live(compression, &steps));
 }
