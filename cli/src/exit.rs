@@ -203,7 +203,7 @@ mod tests {
         check(StoreError::new("write", "packs/aa", StoreErrorKind::NoSpace).into(), 14);
         check(StoreError::new("read", "packs/aa", StoreErrorKind::NotFound).into(), 17);
         check(Error::ObjectMissing { id: "ab".into() }, 17);
-        check(Error::Incomplete { object: "ab".into(), archives: Vec::new() }, 17);
+        check(Error::Incomplete { object: "ab".into(), place: "is gone".into(), needed_by: Vec::new() }, 17);
         check(StoreError::new("read", "config", StoreErrorKind::Denied).into(), 21);
         check(Error::Unsupported { file: "config".into(), problem: "version 9".into() }, 25);
         check(Error::Archive(ArchiveProblem::Deleted("a".into())), 31);

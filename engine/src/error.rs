@@ -54,17 +54,19 @@ pub enum Error {
         /// Full id.
         id: String,
     },
-    /// A compaction may not go on: an archive needs an object that is nowhere.
+    /// A compaction may not go on: an archive needs an object that cannot be had.
     #[error(
-        "object {object} is in no pack{}; nothing was deleted. `vault check` names the files; an archive that cannot be \
-         repaired can be given up by `vault delete`",
-        needed_by(archives)
+        "object {object} {place}{}; nothing that an archive needs was deleted. `vault check --read-data` names the files; an \
+         archive that cannot be repaired can be given up by `vault delete`",
+        listed(needed_by)
     )]
     Incomplete {
         /// Full id.
         object: String,
-        /// The archives that need it or others that are missing, as `aid:…`.
-        archives: Vec<String>,
+        /// "is in no pack", or where it should be read.
+        place: String,
+        /// The archives that need it or others like it, as `aid:…`.
+        needed_by: Vec<String>,
     },
     /// A compaction took what a writer had stored or found, each time before the archive counted.
     #[error(
@@ -105,8 +107,8 @@ pub enum Error {
     Internal(String),
 }
 
-fn needed_by(archives: &[String]) -> String {
-    if archives.is_empty() { String::new() } else { format!(", and needed by {}", archives.join(", ")) }
+fn listed(needed_by: &[String]) -> String {
+    if needed_by.is_empty() { String::new() } else { format!(", and needed by {}", needed_by.join(", ")) }
 }
 
 /// Why no key could be had.

@@ -33,19 +33,19 @@ pub(super) fn run(caller: Caller<'_>, args: &PruneArgs) -> Result<Exit> {
     let console = Console::new(show, caller.signals);
     let report = prune::prune(&repository, &options, &console)?;
     // After a dry run there is nothing to free.
-    let compacted = if args.compact && !args.dry_run {
-        Some(compact::compact(&repository, &CompactOptions::default(), &console)?)
-    } else {
-        None
-    };
+    let compacted = (args.compact && !args.dry_run)
+        .then(|| compact::compact(&repository, &CompactOptions::default(), &console))
+        .transpose();
     let exit = Exit::with_warnings(console.warnings());
     drop(console);
 
-    let printed = print(&repository, &report, compacted.as_ref(), args, caller.common.verbose);
+    // What was deleted is told, whatever became of the compaction.
+    let freed = compacted.as_ref().ok().and_then(Option::as_ref);
+    let printed = print(&repository, &report, freed, args, caller.common.verbose);
     if let Some(advice) = &report.advice {
         crate::say(&format!("vault: note: {}", render::text(advice)));
     }
-    compacted.iter().for_each(say_left);
+    compacted?.iter().for_each(say_left);
     out::ended(printed, exit)
 }
 

@@ -217,3 +217,13 @@ fn numbers_that_compact_cannot_read() {
     compact(&["repo::db"]).fails(2, &["whole repository"]);
     compact(&[]).fails(13, &["repo"]);
 }
+
+#[test]
+fn no_rule_at_all_deletes_everything_only_if_that_is_said_twice() {
+    let sandbox = Sandbox::with_repository();
+    sandbox.write("source/file", "x");
+    sandbox.archive("h1", "db", "2026-01-01T00:00:00Z", "source");
+    sandbox.vault(["prune", "-r", "repo", "--force"]).fails(2, &["no rule says what to keep"]);
+    sandbox.vault(["prune", "-r", "repo", "--force", "--force"]).succeeds();
+    assert_eq!(sandbox.vault(["list", "-r", "repo"]).succeeds().stdout, "");
+}

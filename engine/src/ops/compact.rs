@@ -6,7 +6,7 @@
 //!    at a time than there is room for. Each round leaves the repository whole, whether or not there is another.
 //! 4. Marks without a manifest go, and the files of sessions that are over.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::clock::Stopwatch;
@@ -143,16 +143,23 @@ impl Compaction<'_> {
         let counting: BTreeSet<ArchiveId> = listing.counting().collect();
         let counting = self.manifests.read(self.repository, &counting)?;
         let patience = Patience::read(core, &counting, self.options.grace)?;
-        let retired = retire::retired(self.repository, &listing, &patience, self.options.grace)?;
-        let gone = self.retire(&retired)?;
-        let view = self.look(gone)?;
+        let retired = retire::retired(self.repository, &listing, &counting, &patience, self.options.grace)?;
+        self.note_unmarked(&retired);
+        // Before anything is deleted it is certain that nothing is missing that a root needs.
+        let (view, adopted) = self.survey(&retired)?;
         let plan = plan::choose(core, &view, &patience, self.options.threshold)?;
         self.describe(&view, &plan);
         if self.options.dry_run {
+            self.report.purged = retired.purged.len() as u64;
+            self.report.expired = retired.stale.len() as u64;
             self.foretell(&view, &plan);
             return Ok(());
         }
-        self.rounds(view, plan)?;
+        self.retire(&retired)?;
+        let unfinished = adopted || !view.look.records.is_empty() || !reindex::chosen(&view).is_empty();
+        // What is mapped and remembered for one look is not kept beside the next.
+        drop(view);
+        self.rounds(&plan, unfinished)?;
         retire::tidy(self.repository)?;
         core.store.remove_many(patience.stale_files())?;
         core.store.keep_reserve()?;
@@ -162,38 +169,49 @@ impl Compaction<'_> {
         Ok(())
     }
 
-    /// Takes away archives that do not count; gives those that a dry run is to think away.
-    fn retire(&mut self, retired: &Retired) -> Result<HashSet<ArchiveId>> {
-        let core = self.repository.core();
-        self.report.purged = retired.purged.len() as u64;
-        if self.options.dry_run {
-            self.report.expired = retired.stale.len() as u64;
-            return Ok(retired.purged.iter().chain(&retired.stale).copied().collect());
+    fn note_unmarked(&mut self, retired: &Retired) {
+        for id in &retired.unmarked {
+            self.report.left.push(format!("archive aid:{id} has lost its mark and is kept; run `vault check`"));
         }
+    }
+
+    /// What there will be when the archives that do not count are gone, and whether packs that no segment names are needed for it.
+    fn survey(&mut self, retired: &Retired) -> Result<(View, bool)> {
+        let mut imagined =
+            Imagined { gone: retired.purged.iter().chain(&retired.stale).copied().collect(), adopted: false };
+        let mut view = self.look_imagining(&imagined)?;
+        if !view.weights.missing.is_empty() {
+            imagined.adopted = true;
+            view = self.look_imagining(&imagined)?;
+        }
+        if view.weights.missing.is_empty() { Ok((view, imagined.adopted)) } else { Err(self.incomplete(&view)) }
+    }
+
+    /// Takes away archives that do not count.
+    fn retire(&mut self, retired: &Retired) -> Result<()> {
+        let core = self.repository.core();
         retire::purge(core, &retired.purged)?;
+        self.report.purged = retired.purged.len() as u64;
         self.report.expired = retire::expire(core, &retired.stale)?;
-        Ok(HashSet::new())
+        Ok(())
     }
 
     /// Rule 12. What seems to be missing may be in packs that no segment names: these are given one, as a create does, and all is looked at again.
-    fn look(&mut self, gone: HashSet<ArchiveId>) -> Result<View> {
+    fn look(&mut self) -> Result<View> {
+        let mut view = self.look_imagining(&Imagined::default())?;
+        if !view.weights.missing.is_empty() {
+            self.repository.load_index_and_adopt()?;
+            view = self.look_imagining(&Imagined::default())?;
+        }
+        if view.weights.missing.is_empty() { Ok(view) } else { Err(self.incomplete(&view)) }
+    }
+
+    fn look_imagining(&mut self, imagined: &Imagined) -> Result<View> {
         if self.monitor.cancelled() {
             return Err(Error::Interrupted);
         }
-        let mut imagined = Imagined { gone, adopted: false };
-        let mut look = |imagined: &Imagined| {
-            let core = self.repository.core();
-            core.with_reserve(|| look::look(self.repository, &mut self.manifests, imagined, self.monitor))
-        };
-        let mut view = look(&imagined)?;
-        if !view.weights.missing.is_empty() {
-            imagined.adopted = self.options.dry_run;
-            if !self.options.dry_run {
-                self.repository.load_index_and_adopt()?;
-            }
-            view = look(&imagined)?;
-        }
-        if view.weights.missing.is_empty() { Ok(view) } else { Err(self.incomplete(&view)) }
+        let (core, manifests) = (self.repository.core(), &mut self.manifests);
+        core.with_reserve(|| look::look(self.repository, manifests, imagined, self.monitor))
     }
 
     /// Something that an archive needs is nowhere. Where not even an entry of the index is left, the archive is known; else `check` finds it.
@@ -208,7 +226,16 @@ impl Compaction<'_> {
         }
         archives.sort_unstable();
         archives.dedup();
-        Error::Incomplete { object, archives: archives.iter().map(|id| format!("aid:{id}")).collect() }
+        Error::Incomplete { object, place: "is in no pack".to_owned(), needed_by: named(&archives) }
+    }
+
+    /// What was condemned cannot be copied, in any look: whom that would harm.
+    fn unreadable(&self, view: &View, lost: &[(PackId, ObjectId)]) -> Error {
+        let harms = check::harmed(self.repository, &view.roots, lost, self.monitor).unwrap_or_default();
+        let object = lost.first().map(|(_, id)| id.to_hex()).unwrap_or_default();
+        let pack = lost.first().map(|(pack, _)| pack.to_hex()).unwrap_or_default();
+        let place = format!("cannot be read from pack {pack}, nor from any other");
+        Error::Incomplete { object, place, needed_by: named(&harms) }
     }
 
     fn describe(&mut self, view: &View, plan: &Plan) {
@@ -244,6 +271,11 @@ impl Compaction<'_> {
             self.report.rewritten_bytes += pack.size;
             self.report.copied_bytes += pack.live;
         }
+        if self.options.max_duration.is_some() && !plan.rewrite.is_empty() {
+            self.report
+                .left
+                .push("how much of the rewriting --max-duration leaves time for is not foretold".to_owned());
+        }
         let gained = self.report.rewritten_bytes.saturating_sub(self.report.copied_bytes);
         self.report.freed_bytes = self.report.dead_bytes + gained;
     }
@@ -252,10 +284,7 @@ impl Compaction<'_> {
         self.report.left.push("more packs are partly dead: --max-repack is reached".to_owned());
     }
 
-    fn rounds(&mut self, view: View, plan: Plan) -> Result<()> {
-        let unfinished = !view.look.records.is_empty() || !reindex::chosen(&view).is_empty();
-        // What is mapped and remembered for one look is not kept beside the next.
-        drop(view);
+    fn rounds(&mut self, plan: &Plan, unfinished: bool) -> Result<()> {
         if unfinished || !plan.dead.is_empty() {
             self.round(&plan.dead, Why::Dead)?;
         }
@@ -297,29 +326,29 @@ impl Compaction<'_> {
         let core = self.repository.core();
         let ids: Vec<PackId> = packs.iter().map(|pack| pack.id).collect();
         gc::condemn(core, &ids)?;
-        for look in 1..=LOOKS {
-            let view = self.look(HashSet::new())?;
+        let mut looks = 0;
+        loop {
+            looks += 1;
+            let view = self.look()?;
             match self.copy(&view) {
-                Ok(true) => {}
-                Ok(false) => continue,
+                Ok(Owed::Nothing) => {
+                    let dropped = self.reindex_and_drop(&view)?;
+                    self.note_dropped(why, dropped);
+                    return gc::drop_records(core, &view);
+                }
+                Ok(Owed::Left(lost)) if looks == LOOKS => return Err(self.unreadable(&view, &lost)),
+                Ok(Owed::Left(_)) => {}
                 // A full disk: what owes nothing goes first. That may be room enough for what is owed.
-                Err(error) if is_full(&error) && look < LOOKS => {
+                Err(error) if is_full(&error) && looks < LOOKS => {
                     let idle = gc::drop_idle(core, &view)?;
                     if idle.packs == 0 {
                         return Err(error);
                     }
                     self.note_dropped(Why::Dead, idle);
-                    continue;
                 }
                 Err(error) => return Err(error),
             }
-            let dropped = self.reindex_and_drop(&view)?;
-            gc::drop_records(core, &view)?;
-            self.note_dropped(why, dropped);
-            return Ok(());
         }
-        let problem = format!("what is to be copied was gone or damaged in {LOOKS} looks; nothing was deleted");
-        Err(Error::Damaged { file: "packs/".to_owned(), problem })
     }
 
     fn note_dropped(&mut self, why: Why, dropped: Dropped) {
@@ -349,10 +378,10 @@ impl Compaction<'_> {
         Ok(dropped)
     }
 
-    /// Rule 13; whether nothing is owed any more.
-    fn copy(&mut self, view: &View) -> Result<bool> {
+    /// Rule 13.
+    fn copy(&mut self, view: &View) -> Result<Owed> {
         if view.weights.owed == 0 {
-            return Ok(true);
+            return Ok(Owed::Nothing);
         }
         let index = std::sync::Arc::clone(&view.index);
         let mut packer = Packer::new(self.repository, index, Compression::default(), Verb::Compact, "");
@@ -366,8 +395,19 @@ impl Compaction<'_> {
             self.report.new_packs += 1;
             self.report.new_bytes += size;
         }
-        Ok(copied.objects >= view.weights.owed)
+        Ok(if copied.objects >= view.weights.owed { Owed::Nothing } else { Owed::Left(copied.lost) })
     }
+}
+
+/// What is still to be copied after copying.
+enum Owed {
+    Nothing,
+    /// Something: these could not be read, in which pack; or a source has gone.
+    Left(Vec<(PackId, ObjectId)>),
+}
+
+fn named(archives: &[ArchiveId]) -> Vec<String> {
+    archives.iter().map(|id| format!("aid:{id}")).collect()
 }
 
 fn is_full(error: &Error) -> bool {

@@ -16,7 +16,7 @@ use crate::ops::archives::{Glob, is_meant, list, similar};
 use crate::ops::protect::warn_of_protected;
 use crate::progress::Monitor;
 use crate::repository::{Archive, Facts, Repository};
-use crate::retention::{Candidate, decide};
+use crate::retention::{Candidate, RulesProblem, decide};
 
 pub use crate::retention::{Count, Interval, Oldest, Period, Rules};
 
@@ -115,7 +115,10 @@ impl PruneReport {
 /// `Usage`: the rules keep nothing at all, or nothing of a group. `Archive`: a series does not exist. `Damaged`: an event cannot be read,
 /// which might protect an archive. In each case nothing was deleted.
 pub fn prune(repository: &Repository, options: &PruneOptions, monitor: &dyn Monitor) -> Result<PruneReport> {
-    options.rules.validate().map_err(|problem| Error::Usage(problem.to_string()))?;
+    match options.rules.validate() {
+        Err(RulesProblem::Empty) if options.allow_emptying => {}
+        valid => valid.map_err(|problem| Error::Usage(problem.to_string()))?,
+    }
     let groups = groups(list(repository, monitor)?, options).map_err(Error::Archive)?;
     if let (Some(glob), true) = (&options.glob, groups.is_empty()) {
         monitor.warning(b"", &format!("no archive matches {}", glob.as_str()));

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::format::file::Class;
 use crate::format::records::GcRecord;
 use crate::id::{ArchiveId, FileId, PackId};
-use crate::repository::Core;
+use crate::repository::{Core, damaged};
 use crate::store::{Key, Kind};
 
 /// What exists, and what a compaction has condemned.
@@ -54,16 +54,30 @@ impl Look {
 
     /// gc/ only.
     pub(crate) fn gc(core: &Core) -> Result<Self> {
+        Self::gc_or(core, &mut Err)
+    }
+
+    /// For whoever only looks: a gc record that is damaged is left out. What it condemns goes as good, so nothing may be decided by this.
+    pub(crate) fn index_for_check(core: &Core) -> Result<Self> {
+        let mut look = Self::gc_or(core, &mut |_| Ok(()))?;
+        look.list_index_and_packs(core)?;
+        Ok(look)
+    }
+
+    fn gc_or(core: &Core, damaged: &mut dyn FnMut(Error) -> Result<()>) -> Result<Self> {
         let mut look = Self::default();
         for id in listed_ids(core, Kind::Gc)?.into_keys() {
             let id = FileId::from_bytes(id);
-            let key = Key::file(Kind::Gc, id);
-            let Some(payload) = core.read_sealed(&key, Class::Gc)? else { continue };
-            let record = GcRecord::decode(&payload)
-                .map_err(|error| Error::Damaged { file: key.to_string(), problem: error.to_string() })?;
-            look.condemned.extend(&record.packs);
-            look.expiring.extend(&record.pending);
-            look.records.insert(id, record);
+            match read_record(core, id) {
+                Ok(Some(record)) => {
+                    look.condemned.extend(&record.packs);
+                    look.expiring.extend(&record.pending);
+                    look.records.insert(id, record);
+                }
+                Ok(None) => {}
+                Err(error @ Error::Damaged { .. }) => damaged(error)?,
+                Err(error) => return Err(error),
+            }
         }
         Ok(look)
     }
@@ -72,6 +86,13 @@ impl Look {
     pub fn is_good(&self, pack: &PackId, size: u64) -> bool {
         self.packs.get(pack) == Some(&size) && !self.condemned.contains(pack)
     }
+}
+
+/// A gc record; `None` if it is gone: it has been finished.
+fn read_record(core: &Core, id: FileId) -> Result<Option<GcRecord>> {
+    let key = Key::file(Kind::Gc, id);
+    let Some(payload) = core.read_sealed(&key, Class::Gc)? else { return Ok(None) };
+    GcRecord::decode(&payload).map(Some).map_err(|error| damaged(&key, error))
 }
 
 /// The names in a folder that are 64 hexadecimal digits, with sizes; anything else there is not data.

@@ -243,10 +243,10 @@ impl Runner {
         }
         let explained = match (&process.task, error) {
             // Objects were lost three times.
-            (Task::Create { .. }, Error::Damaged { file, .. }) => file == "packs/",
+            (Task::Create { .. }, Error::Overtaken { .. }) => true,
             // Somebody else deleted, purged or brought back what it had chosen.
-            (Task::Compact { .. }, Error::Incomplete { archives, .. }) => {
-                self.scheduler.world(|world| world.may_miss(number, archives))
+            (Task::Compact { .. }, Error::Incomplete { needed_by, .. }) => {
+                self.scheduler.world(|world| world.may_miss(number, needed_by))
             }
             (Task::Create { .. } | Task::Compact { .. }, _) => false,
             (_, Error::Archive(_)) => true,

@@ -16,7 +16,8 @@ use crate::format::mark::Mark;
 use crate::format::segment::IndexedPack;
 use crate::id::{ArchiveId, FileId, ObjectId, PackId};
 use crate::progress::Monitor;
-use crate::repository::{Archive, Look, Reader, Repository, read_optional, rebuild};
+use crate::repository::gc::retire::named_by;
+use crate::repository::{Archive, ArchiveListing, Look, Reader, Repository, read_optional, rebuild};
 use crate::store::{Key, Kind};
 
 mod packs;
@@ -109,7 +110,7 @@ pub fn check(repository: &Repository, options: CheckOptions, monitor: &dyn Monit
     small_files(repository, &mut reading)?;
     let mut lost = Lost::new();
     if options.read_data {
-        let mut look = Look::index(repository.core())?;
+        let mut look = Look::index_for_check(repository.core())?;
         let mut packs = Structure::read(repository, &mut look, &mut CheckReport::default())?.packs;
         add_unnamed(repository, &look, &mut packs, &mut CheckReport::default())?;
         packs::read(repository, &look, &packs, options.jobs, monitor, &mut reading, &mut lost)?;
@@ -117,7 +118,7 @@ pub fn check(repository: &Repository, options: CheckOptions, monitor: &dyn Monit
     for attempt in 1.. {
         let mut report = reading.clone();
         let before = structure(repository, monitor, &mut report, lost.clone())?;
-        let after = Look::index(repository.core())?;
+        let after = Look::index_for_check(repository.core())?;
         let moved = before.segments != after.segments || before.records != after.records;
         if report.findings.len() == reading.findings.len() || !moved || attempt == ATTEMPTS {
             report.duration = watch.elapsed();
@@ -131,7 +132,7 @@ pub fn check(repository: &Repository, options: CheckOptions, monitor: &dyn Monit
 fn structure(repository: &Repository, monitor: &dyn Monitor, report: &mut CheckReport, mut lost: Lost) -> Result<Look> {
     // Archives are listed before the index: what they refer to was indexed before they were.
     let archives = readable_archives(repository, report)?;
-    let mut look = Look::index(repository.core())?;
+    let mut look = Look::index_for_check(repository.core())?;
     let listed = look.segments.clone();
     let Structure { mut packs, replaced } = Structure::read(repository, &mut look, report)?;
     report.packs = packs.len() as u64;
@@ -170,6 +171,24 @@ pub(crate) fn losses(
         finding.harms.into_iter().map(move |(_, path)| (path, message.clone()))
     });
     Ok(harms.collect())
+}
+
+/// The archives that need one of these objects and can have it from no pack but the one named.
+pub(crate) fn harmed(
+    repository: &Repository,
+    archives: &[Archive],
+    lost: &[(PackId, ObjectId)],
+    monitor: &dyn Monitor,
+) -> Result<Vec<ArchiveId>> {
+    let reader = Reader::new(repository, Arc::new(repository.load_index()?));
+    let mut report = CheckReport::default();
+    report.finding(Severity::Error, "packs/", None, "damaged");
+    let lost = lost.iter().map(|(pack, id)| (*id, vec![(*pack, 0)])).collect();
+    trace::archives(&reader, archives, monitor, &mut report, &lost)?;
+    let mut harmed: Vec<_> = report.findings.into_iter().flat_map(|finding| finding.harms).map(|(id, _)| id).collect();
+    harmed.sort_unstable();
+    harmed.dedup();
+    Ok(harmed)
 }
 
 /// Key slots, events and gc records: names and seals.
@@ -250,9 +269,24 @@ fn readable_archives(repository: &Repository, report: &mut CheckReport) -> Resul
             }
         }
     }
+    lost_marks(repository, &listing, &archives, report);
     archives.sort_by_key(|archive| (archive.manifest.time, archive.id));
     report.archives = archives.len() as u64;
     Ok(archives)
+}
+
+/// Archives without a mark that others name: whoever did so saw it.
+fn lost_marks(repository: &Repository, listing: &ArchiveListing, archives: &[Archive], report: &mut CheckReport) {
+    let unmarked = |id: &ArchiveId| !listing.ok.contains(id) && !listing.deleted.contains(id);
+    let mut named: Vec<ArchiveId> = named_by(archives).into_iter().collect();
+    named.sort_unstable();
+    for id in named.into_iter().filter(|id| listing.manifests.contains(id) && unmarked(id)) {
+        let readable = if matches!(repository.archive(id), Ok(Some(_))) { "; its manifest is whole" } else { "" };
+        let message =
+            format!("the archive counted, for another one names it, but its mark is gone: it is not listed{readable}");
+        report.finding(Severity::Error, Key::ok_mark(id).to_string(), None, message);
+        harm_last(report, id);
+    }
 }
 
 fn harm_last(report: &mut CheckReport, id: ArchiveId) {

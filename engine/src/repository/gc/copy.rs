@@ -11,7 +11,7 @@ use crate::crypto::Purpose;
 use crate::error::{Error, Result, StoreErrorKind};
 use crate::format::block::{BlockContent, Compressed, Entry, HEAD_LEN, OpenBlock};
 use crate::format::pack::BlockEntry;
-use crate::id::ObjectId;
+use crate::id::{ObjectId, PackId};
 use crate::progress::{Counters, Monitor};
 use crate::repository::gc::look::View;
 use crate::repository::gc::weigh::PackWeight;
@@ -22,12 +22,14 @@ use crate::sync::lock;
 const COLLECTED: usize = 4096;
 
 /// What was copied.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Copied {
     /// Objects that were owed and have a new copy.
     pub objects: u64,
     /// Sealed bytes that were read for it.
     pub bytes: u64,
+    /// Objects that no copy could be read of, and the pack where they were looked for.
+    pub lost: Vec<(PackId, ObjectId)>,
 }
 
 /// Copies what a view owes, and gives what could be copied: fewer objects than are owed, if a source has gone or is damaged.
@@ -51,6 +53,7 @@ pub(crate) fn copy(
         monitor,
         objects: AtomicU64::new(0),
         bytes: AtomicU64::new(0),
+        lost: Mutex::default(),
     };
     let packs = Mutex::new(owing.into_iter());
     let failed = Mutex::new(None);
@@ -67,7 +70,7 @@ pub(crate) fn copy(
     });
     match failed.into_inner().unwrap_or_default() {
         Some(error) => Err(error),
-        None => Ok(Copied { objects: copier.objects.into_inner(), bytes: copier.bytes.into_inner() }),
+        None => Ok(copier.done()),
     }
 }
 
@@ -80,6 +83,7 @@ struct Copier<'a> {
     monitor: &'a dyn Monitor,
     objects: AtomicU64,
     bytes: AtomicU64,
+    lost: Mutex<Vec<(PackId, ObjectId)>>,
 }
 
 /// Objects of blocks that are not worth moving whole, on their way into a new one.
@@ -91,6 +95,12 @@ struct Collected {
 }
 
 impl Copier<'_> {
+    fn done(self) -> Copied {
+        let mut lost = self.lost.into_inner().unwrap_or_default();
+        lost.sort_unstable();
+        Copied { objects: self.objects.into_inner(), bytes: self.bytes.into_inner(), lost }
+    }
+
     fn work<'p>(&self, packs: &Mutex<impl Iterator<Item = &'p PackWeight>>) -> Result<()> {
         let mut collected = Collected::default();
         loop {
@@ -138,7 +148,7 @@ impl Copier<'_> {
                 }
                 self.objects.fetch_add(objects, Ordering::Relaxed);
             }
-            Err(error) if is_lost(&error) => self.from_elsewhere(purpose, block, wanted, collected)?,
+            Err(error) if is_lost(&error) => self.from_elsewhere(pack, block, wanted, collected)?,
             Err(error) => return Err(error),
         }
         self.bytes.fetch_add(length, Ordering::Relaxed);
@@ -151,11 +161,12 @@ impl Copier<'_> {
     /// The block is damaged or gone: each object from any copy that can be read. What has none is not counted.
     fn from_elsewhere(
         &self,
-        purpose: Purpose,
+        pack: &PackWeight,
         block: &BlockEntry,
         wanted: &[bool],
         collected: &mut Collected,
     ) -> Result<()> {
+        let purpose = purpose_of(pack.class);
         for (entry, _) in block.entries.iter().zip(wanted).filter(|(_, wanted)| **wanted) {
             match self.reader.object(purpose, &entry.id) {
                 Ok(bytes) => {
@@ -165,7 +176,7 @@ impl Copier<'_> {
                 Err(error) if is_lost(&error) && self.is_dispensable(&entry.id) => {
                     self.objects.fetch_add(1, Ordering::Relaxed);
                 }
-                Err(error) if is_lost(&error) => {}
+                Err(error) if is_lost(&error) => lock(&self.lost).push((pack.id, entry.id)),
                 Err(error) => return Err(error),
             }
         }

@@ -10,11 +10,8 @@ use crate::format::records::GcRecord;
 use crate::id::ArchiveId;
 use crate::meta::Timestamp;
 use crate::repository::gc::patience::{Patience, session_of};
-use crate::repository::{ArchiveListing, Core, Repository};
+use crate::repository::{Archive, ArchiveListing, Core, Repository};
 use crate::store::{Key, Kind};
-
-/// A run that stored nothing announces no session; its manifest is pending for a moment, and this is a very long moment.
-const MOMENT: Duration = Duration::from_secs(3600);
 
 /// Archives that a compaction takes away before it looks.
 #[derive(Debug, Default)]
@@ -23,24 +20,37 @@ pub(crate) struct Retired {
     pub purged: Vec<ArchiveId>,
     /// Pending ones whose run is thought dead.
     pub stale: Vec<ArchiveId>,
+    /// Those without a mark that another archive names as its parent or predecessor: they did count, so it is the mark that was lost. They stay.
+    pub unmarked: Vec<ArchiveId>,
 }
 
-/// Which archives should go.
+/// Which archives should go; `counting` are those that count.
 pub(crate) fn retired(
     repository: &Repository,
     listing: &ArchiveListing,
+    counting: &[Archive],
     patience: &Patience,
     grace: Duration,
 ) -> Result<Retired> {
     let mut retired = Retired::default();
+    let named = named_by(counting);
     for &id in &sorted(&listing.manifests) {
         if listing.deleted.contains(&id) {
             retired.purged.push(id);
-        } else if !listing.ok.contains(&id) && is_stale(repository, id, patience, grace)? {
+        } else if listing.ok.contains(&id) {
+            continue;
+        } else if named.contains(&id) {
+            retired.unmarked.push(id);
+        } else if is_stale(repository, id, patience, grace)? {
             retired.stale.push(id);
         }
     }
     Ok(retired)
+}
+
+/// The archives that others name as their parent or predecessor: whoever did saw their marks.
+pub(crate) fn named_by(archives: &[Archive]) -> HashSet<ArchiveId> {
+    archives.iter().flat_map(|archive| [archive.manifest.previous, archive.manifest.parent]).flatten().collect()
 }
 
 /// Whether the run that put a pending manifest is thought dead. It may be wrong: then that run makes its archive again.
@@ -49,8 +59,9 @@ fn is_stale(repository: &Repository, id: ArchiveId, patience: &Patience, grace: 
     if let Some(may_run) = session.and_then(|session| patience.may_run(&session)) {
         return Ok(!may_run);
     }
+    // No session: its run stored nothing and was cut off, or it is long over and the mark was lost. For that there is time to notice.
     match repository.archive(id) {
-        Ok(Some(archive)) => Ok(!is_within(archive.manifest.end, grace.min(MOMENT))),
+        Ok(Some(archive)) => Ok(!is_within(archive.manifest.end, grace)),
         Ok(None) => Ok(false),
         // It will never count for anything, and as a root that nobody can read it would end every compaction.
         Err(Error::Damaged { .. }) => Ok(true),

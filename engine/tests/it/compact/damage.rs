@@ -77,7 +77,7 @@ fn a_lost_pack_ends_it_with_the_archives_name_until_that_is_given_up() {
         let before = world.store.snapshot();
         for _ in 0..2 {
             match try_compact(&world.store, &AT_ONCE) {
-                Err(Error::Incomplete { archives, .. }) => assert_eq!(archives, [format!("aid:{first}")]),
+                Err(Error::Incomplete { needed_by: archives, .. }) => assert_eq!(archives, [format!("aid:{first}")]),
                 other => panic!("{other:?}"),
             }
             assert_nothing_deleted(&before, &world.store);
@@ -97,7 +97,7 @@ fn each_archive_that_needs_what_is_lost_is_named_once() {
     let third = world.archive();
     world.store.remove(&Key::pack(data_of_second)).unwrap();
     match try_compact(&world.store, &AT_ONCE) {
-        Err(Error::Incomplete { archives, .. }) => {
+        Err(Error::Incomplete { needed_by: archives, .. }) => {
             let named: BTreeSet<String> = archives.iter().cloned().collect();
             assert_eq!(named, [second, third].map(|id| format!("aid:{id}")).into());
             assert_eq!(named.len(), archives.len(), "{archives:?}");
@@ -112,7 +112,7 @@ fn a_dry_run_names_the_archive_too() {
     world.store.remove(&Key::pack(data_of_first)).unwrap();
     let options = CompactOptions { dry_run: true, ..AT_ONCE };
     match try_compact(&world.store, &options) {
-        Err(Error::Incomplete { archives, .. }) => assert_eq!(archives, [format!("aid:{first}")]),
+        Err(Error::Incomplete { needed_by: archives, .. }) => assert_eq!(archives, [format!("aid:{first}")]),
         other => panic!("{other:?}"),
     }
 }
@@ -283,4 +283,25 @@ fn a_damaged_block_of_which_there_is_another_copy_stops_nothing() {
         world.assert_whole();
         assert_settled(&world.store, &world.kept);
     }
+}
+
+#[test]
+fn an_archive_that_lost_its_mark_is_not_taken_for_one_that_never_counted() {
+    let Harmed { world, first, .. } = harmed();
+    world.store.remove(&Key::ok_mark(first)).unwrap();
+    let report = try_compact(&world.store, &AT_ONCE).unwrap();
+    assert!(report.left.iter().any(|line| line.contains(&format!("aid:{first}"))), "{report:?}");
+    let found = sample::check_data(&sample::open(world.store.clone())).findings;
+    assert!(found.iter().any(|finding| finding.file == Key::ok_mark(first).to_string()), "{found:?}");
+    // Nothing of it has gone.
+    world.store.put(&Key::ok_mark(first), &Mark::Ok.encode(first)).unwrap();
+    world.assert_whole();
+}
+
+#[test]
+fn a_damaged_gc_record_does_not_end_a_check() {
+    let Harmed { world, .. } = harmed();
+    world.store.insert_raw(Key::file(Kind::Gc, FileId::from_bytes([9; 32])), b"no record".as_slice());
+    let found = sample::check_data(&sample::open(world.store.clone())).findings;
+    assert!(found.iter().any(|finding| finding.file.starts_with("gc/")), "{found:?}");
 }
