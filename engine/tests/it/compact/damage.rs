@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use vault_engine::error::Error;
+use vault_engine::format::mark::Mark;
 use vault_engine::meta::{Content, NodeKind};
 use vault_engine::repository::Repository;
 use vault_engine::store::Snapshot;
