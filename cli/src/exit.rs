@@ -164,7 +164,7 @@ fn of_engine(error: &Error) -> Exit {
         Error::Key(KeyProblem::Wrong { .. }) => Exit::WrongPassphrase,
         Error::Key(KeyProblem::NoneGiven | KeyProblem::Unusable(_)) => Exit::NoPassphrase,
         Error::Key(KeyProblem::NoSlot) => Exit::NoKeySlot,
-        Error::ObjectMissing { .. } => Exit::ObjectMissing,
+        Error::ObjectMissing { .. } | Error::Incomplete { .. } => Exit::ObjectMissing,
         Error::Archive(_) => Exit::Archive,
         Error::Local { source, .. } if is_full(source) => Exit::NoSpace,
         _ => Exit::Error,
@@ -203,6 +203,7 @@ mod tests {
         check(StoreError::new("write", "packs/aa", StoreErrorKind::NoSpace).into(), 14);
         check(StoreError::new("read", "packs/aa", StoreErrorKind::NotFound).into(), 17);
         check(Error::ObjectMissing { id: "ab".into() }, 17);
+        check(Error::Incomplete { object: "ab".into(), archives: Vec::new() }, 17);
         check(StoreError::new("read", "config", StoreErrorKind::Denied).into(), 21);
         check(Error::Unsupported { file: "config".into(), problem: "version 9".into() }, 25);
         check(Error::Archive(ArchiveProblem::Deleted("a".into())), 31);

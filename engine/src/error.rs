@@ -66,6 +66,15 @@ pub enum Error {
         /// The archives that need it or others that are missing, as `aid:…`.
         archives: Vec<String>,
     },
+    /// A compaction took what a writer had stored or found, each time before the archive counted.
+    #[error(
+        "what was stored was gone again before the archive counted, {rounds} times: perhaps a compaction with no grace runs \
+         all the time. No archive was made; run it again"
+    )]
+    Overtaken {
+        /// How often it was tried.
+        rounds: usize,
+    },
     /// A selector names no archive, or several.
     #[error("{0}")]
     Archive(ArchiveProblem),

@@ -36,8 +36,7 @@ struct Campaign {
     over: AtomicBool,
     problems: Mutex<Vec<String>>,
     runs: [AtomicU64; 4],
-    /// Compactions that gave up, deleting nothing.
-    given_up: AtomicU64,
+    gave_up: [AtomicU64; 4],
 }
 
 /// Whose runs are counted.
@@ -47,6 +46,19 @@ enum Role {
     Prune,
     Compact,
     Restore,
+}
+
+impl Role {
+    /// Whether it ended with a promise of nothing, because of what others did meanwhile.
+    fn gives_up(self, stderr: &str) -> bool {
+        match self {
+            // Compactions without patience took what it stored, again and again.
+            Self::Create => stderr.contains("objects were lost"),
+            // A pending archive needs what an earlier compaction took: its writer, if alive, is about to store it again.
+            Self::Compact => stderr.contains("nothing was deleted"),
+            Self::Prune | Self::Restore => false,
+        }
+    }
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -91,7 +103,7 @@ impl Campaign {
             over: AtomicBool::new(false),
             problems: Mutex::default(),
             runs: Default::default(),
-            given_up: AtomicU64::new(0),
+            gave_up: Default::default(),
         };
         campaign.vault(&["init", "-r", "repo"]).succeeds();
         campaign
@@ -108,13 +120,17 @@ impl Campaign {
         crate::sandbox::run(&mut self.command(arguments))
     }
 
-    /// Runs the program where it may be killed. Nothing: it was. An end that is neither success nor death is a problem.
+    /// Runs the program where it may be killed. Nothing: it was. An end that is none of success, death and giving up is a problem.
     fn dare(&self, role: Role, arguments: &[&str]) -> Option<Run> {
         let run = self.crew.run(&mut self.command(arguments));
         self.count(role);
         match run.code {
             None => None,
             Some(0) => Some(run),
+            Some(_) if role.gives_up(&run.stderr) => {
+                self.gave_up[role as usize].fetch_add(1, Ordering::Relaxed);
+                None
+            }
             Some(code) => {
                 self.problem(format!("vault {} exited {code}: {}", arguments.join(" "), run.stderr));
                 None
@@ -186,16 +202,7 @@ impl Campaign {
         // Without patience it condemns what a run has stored that is still at work.
         let grace = ["0s", "7d"][random.below(2)];
         let arguments = ["compact", "-r", "repo", "--threshold", threshold, "--grace", grace];
-        let run = self.crew.run(&mut self.command(&arguments));
-        self.count(Role::Compact);
-        match run.code {
-            None | Some(0) => {}
-            // A pending archive may need what an earlier one has taken: its writer, if alive, is about to store it again.
-            Some(_) if run.stderr.contains("nothing was deleted") => {
-                self.given_up.fetch_add(1, Ordering::Relaxed);
-            }
-            Some(code) => self.problem(format!("vault {} exited {code}: {}", arguments.join(" "), run.stderr)),
-        }
+        self.dare(Role::Compact, &arguments);
     }
 
     fn prune(&self) {
@@ -284,14 +291,15 @@ impl Campaign {
     }
 
     fn report(&self) {
-        let count = |role: Role| self.runs[role as usize].load(Ordering::Relaxed);
+        let count = |counts: &[AtomicU64; 4], role: Role| counts[role as usize].load(Ordering::Relaxed);
         println!(
-            "{} creates, {} prunes, {} compactions ({} gave up), {} restores; {} killed; {} archives counted",
-            count(Role::Create),
-            count(Role::Prune),
-            count(Role::Compact),
-            self.given_up.load(Ordering::Relaxed),
-            count(Role::Restore),
+            "{} creates ({} gave up), {} prunes, {} compactions ({} gave up), {} restores; {} killed; {} archives counted",
+            count(&self.runs, Role::Create),
+            count(&self.gave_up, Role::Create),
+            count(&self.runs, Role::Prune),
+            count(&self.runs, Role::Compact),
+            count(&self.gave_up, Role::Compact),
+            count(&self.runs, Role::Restore),
             self.crew.killed(),
             self.ledger.archives(),
         );

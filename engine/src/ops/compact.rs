@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::clock::Stopwatch;
 use crate::compress::Compression;
 use crate::error::{Error, Result, StoreErrorKind};
-use crate::format::records::Verb;
+use crate::format::records::{GcRecord, Verb};
 use crate::id::{ArchiveId, ObjectId, PackId};
 use crate::ops::check::{self, CheckOptions};
 use crate::progress::Monitor;
@@ -20,7 +20,7 @@ use crate::repository::gc::look::{self, Imagined, Manifests, View};
 use crate::repository::gc::patience::Patience;
 use crate::repository::gc::plan::{self, Doomed, Plan, Why};
 use crate::repository::gc::retire::{self, Retired};
-use crate::repository::gc::{self, copy, reindex};
+use crate::repository::gc::{self, Dropped, copy, reindex};
 use crate::repository::{Look, Packer, Repository};
 
 /// Looks until what is owed could be copied: sources may go while they are read, if other compactions run.
@@ -297,40 +297,56 @@ impl Compaction<'_> {
         let core = self.repository.core();
         let ids: Vec<PackId> = packs.iter().map(|pack| pack.id).collect();
         gc::condemn(core, &ids)?;
-        for _ in 0..LOOKS {
+        for look in 1..=LOOKS {
             let view = self.look(HashSet::new())?;
             match self.copy(&view) {
-                // A full disk: what owes nothing goes first, so that there is room for what is owed.
-                Err(error) if is_full(&error) && gc::drop_idle(core, &view)? > 0 => continue,
-                copied => {
-                    if !copied? {
-                        continue;
+                Ok(true) => {}
+                Ok(false) => continue,
+                // A full disk: what owes nothing goes first. That may be room enough for what is owed.
+                Err(error) if is_full(&error) && look < LOOKS => {
+                    let idle = gc::drop_idle(core, &view)?;
+                    if idle.packs == 0 {
+                        return Err(error);
                     }
+                    self.note_dropped(Why::Dead, idle);
+                    continue;
                 }
+                Err(error) => return Err(error),
             }
-            let dropped = match reindex::reindex(core, &view) {
-                // A full disk: what is condemned goes first, which the proof allows; readers may have to look twice.
-                Err(error) if is_full(&error) => {
-                    let dropped = gc::drop_packs(core, &view)?;
-                    reindex::reindex(core, &view)?;
-                    dropped
-                }
-                done => {
-                    done?;
-                    gc::drop_packs(core, &view)?
-                }
-            };
+            let dropped = self.reindex_and_drop(&view)?;
             gc::drop_records(core, &view)?;
-            let (count, bytes) = match why {
-                Why::Dead => (&mut self.report.dead_packs, &mut self.report.dead_bytes),
-                Why::PartlyDead | Why::Small => (&mut self.report.rewritten_packs, &mut self.report.rewritten_bytes),
-            };
-            *count += dropped.packs;
-            *bytes += dropped.bytes;
+            self.note_dropped(why, dropped);
             return Ok(());
         }
         let problem = format!("what is to be copied was gone or damaged in {LOOKS} looks; nothing was deleted");
         Err(Error::Damaged { file: "packs/".to_owned(), problem })
+    }
+
+    fn note_dropped(&mut self, why: Why, dropped: Dropped) {
+        let (count, bytes) = match why {
+            Why::Dead => (&mut self.report.dead_packs, &mut self.report.dead_bytes),
+            Why::PartlyDead | Why::Small => (&mut self.report.rewritten_packs, &mut self.report.rewritten_bytes),
+        };
+        *count += dropped.packs;
+        *bytes += dropped.bytes;
+    }
+
+    /// Rules 14 and 15. The order of the two is for readers' comfort; safety does not depend on it.
+    fn reindex_and_drop(&self, view: &View) -> Result<Dropped> {
+        let core = self.repository.core();
+        // Whoever has condemned and not deleted may not be allowed to. Then no run after it may put segments for nothing.
+        let tried = |record: &GcRecord| !record.packs.is_empty() && record.session != core.session;
+        if !view.look.records.values().any(tried) {
+            match reindex::reindex(core, view) {
+                Ok(_) => return gc::drop_packs(core, view),
+                // A full disk: what is condemned makes room.
+                Err(error) if is_full(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let dropped = gc::drop_packs(core, view)?;
+        reindex::reindex(core, view)?;
+        Ok(dropped)
     }
 
     /// Rule 13; whether nothing is owed any more.

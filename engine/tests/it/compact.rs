@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use vault_engine::error::{Error, Result};
+use vault_engine::error::Result;
 use vault_engine::format::file::{Class, open_file, seal_file};
 use vault_engine::format::mark::Mark;
 use vault_engine::format::records::GcRecord;

@@ -176,10 +176,7 @@ pub fn create(
         monitor
             .note(&format!("stored objects were lost during the run; reading their files again (round {})", round + 2));
     }
-    Err(Error::Damaged {
-        file: "packs/".to_owned(),
-        problem: format!("objects were lost {ROUNDS} times while they were written"),
-    })
+    Err(Error::Overtaken { rounds: ROUNDS })
 }
 
 /// One try.

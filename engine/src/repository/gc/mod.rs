@@ -48,20 +48,21 @@ pub(crate) struct Dropped {
 
 /// Rule 15: the packs of every record that was read.
 pub(crate) fn drop_packs(core: &Core, view: &View) -> Result<Dropped> {
-    let standing: Vec<(&PackId, &u64)> =
-        view.look.packs.iter().filter(|(id, _)| view.look.condemned.contains(id)).collect();
+    drop_those(core, view, &HashSet::new())
+}
+
+/// Rule 15 for those of these packs from which nothing has to be copied.
+pub(crate) fn drop_idle(core: &Core, view: &View) -> Result<Dropped> {
+    let owing = view.weights.packs.iter().filter(|pack| pack.owed > 0).map(|pack| pack.id).collect();
+    drop_those(core, view, &owing)
+}
+
+fn drop_those(core: &Core, view: &View, but: &HashSet<PackId>) -> Result<Dropped> {
+    let goes = |id: &PackId| view.look.condemned.contains(id) && !but.contains(id);
+    let standing: Vec<(&PackId, &u64)> = view.look.packs.iter().filter(|(id, _)| goes(id)).collect();
     let keys: Vec<Key> = standing.iter().map(|(id, _)| Key::pack(**id)).collect();
     core.store.remove_many(&keys)?;
     Ok(Dropped { packs: standing.len() as u64, bytes: standing.into_iter().map(|(_, size)| size).sum() })
-}
-
-/// Rule 15 for those packs of the records from which nothing has to be copied. Gives how many went.
-pub(crate) fn drop_idle(core: &Core, view: &View) -> Result<u64> {
-    let owing: HashSet<PackId> = view.weights.packs.iter().filter(|pack| pack.owed > 0).map(|pack| pack.id).collect();
-    let idle = |id: &&PackId| view.look.condemned.contains(id) && !owing.contains(id);
-    let keys: Vec<Key> = view.look.packs.keys().filter(idle).map(|id| Key::pack(*id)).collect();
-    core.store.remove_many(&keys)?;
-    Ok(keys.len() as u64)
 }
 
 /// Rule 15, its end: when all of their packs are gone, the records that were read.

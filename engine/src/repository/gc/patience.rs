@@ -20,6 +20,8 @@ use crate::store::{Key, Kind};
 pub(crate) struct Patience {
     own: SessionId,
     spared: HashSet<SessionId>,
+    /// Of every session that has a file, whether its process may run.
+    may_run: HashMap<SessionId, bool>,
     stale: Vec<Key>,
 }
 
@@ -27,12 +29,14 @@ impl Patience {
     /// Lists and reads `sessions/`. `archives` are those that count. With a grace of zero nobody else is spared.
     pub(crate) fn read(core: &Core, archives: &[Archive], grace: Duration) -> Result<Self> {
         let (now, newest) = (clock::now(), newest_starts(archives));
-        let mut patience = Self { own: core.session, spared: HashSet::new(), stale: Vec::new() };
+        let mut patience =
+            Self { own: core.session, spared: HashSet::new(), may_run: HashMap::new(), stale: Vec::new() };
         for (id, session) in read_sessions(core)? {
             let standing = session.standing(core, &newest, now);
             if standing.is_spared(grace) {
                 patience.spared.insert(id);
             }
+            patience.may_run.insert(id, standing.is_spared(grace) && standing.running != Some(false));
             if standing.is_stale(grace) {
                 patience.stale.extend(session.files);
             }
@@ -43,6 +47,12 @@ impl Patience {
     /// Whether what this session put, and nobody refers to, is left alone.
     pub(crate) fn spares(&self, session: &SessionId) -> bool {
         *session == self.own || self.spared.contains(session)
+    }
+
+    /// Whether a session may still make a pending archive of its count: what was cut off never does, however soon it is repeated.
+    /// `None` if nothing is known of it.
+    pub(crate) fn may_run(&self, session: &SessionId) -> Option<bool> {
+        if *session == self.own { Some(true) } else { self.may_run.get(session).copied() }
     }
 
     /// Whether there is anybody to be patient with: if not, nobody's packs need to be told apart.

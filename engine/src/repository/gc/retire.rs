@@ -45,10 +45,9 @@ pub(crate) fn retired(
 
 /// Whether the run that put a pending manifest is thought dead. It may be wrong: then that run makes its archive again.
 fn is_stale(repository: &Repository, id: ArchiveId, patience: &Patience, grace: Duration) -> Result<bool> {
-    if let Some(session) = session_of(repository.core(), &Key::archive(id))?
-        && patience.spares(&session)
-    {
-        return Ok(false);
+    let session = session_of(repository.core(), &Key::archive(id))?;
+    if let Some(may_run) = session.and_then(|session| patience.may_run(&session)) {
+        return Ok(!may_run);
     }
     match repository.archive(id) {
         Ok(Some(archive)) => Ok(!is_within(archive.manifest.end, grace.min(MOMENT))),

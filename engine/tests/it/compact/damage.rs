@@ -91,6 +91,22 @@ fn a_lost_pack_ends_it_with_the_archives_name_until_that_is_given_up() {
 }
 
 #[test]
+fn each_archive_that_needs_what_is_lost_is_named_once() {
+    let Harmed { mut world, second, data_of_second, .. } = harmed();
+    world.write("more", noise(1000, 3000));
+    let third = world.archive();
+    world.store.remove(&Key::pack(data_of_second)).unwrap();
+    match try_compact(&world.store, &AT_ONCE) {
+        Err(Error::Incomplete { archives, .. }) => {
+            let named: BTreeSet<String> = archives.iter().cloned().collect();
+            assert_eq!(named, [second, third].map(|id| format!("aid:{id}")).into());
+            assert_eq!(named.len(), archives.len(), "{archives:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn a_dry_run_names_the_archive_too() {
     let Harmed { world, first, data_of_first, .. } = harmed();
     world.store.remove(&Key::pack(data_of_first)).unwrap();

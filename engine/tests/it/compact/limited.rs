@@ -1,6 +1,7 @@
 //! A store in memory that has little room, or in which nothing may be deleted.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use vault_engine::error::{StoreError, StoreErrorKind};
@@ -13,6 +14,8 @@ pub(super) struct Limits {
     pub(super) room: Option<u64>,
     /// What it says when it is asked for room; otherwise what there is.
     pub(super) says: Option<u64>,
+    /// More room, once, for whoever asks for the reserve.
+    pub(super) reserve: u64,
     /// No file is removed.
     pub(super) keeps_all: bool,
 }
@@ -23,11 +26,12 @@ pub(super) struct Limited {
     inner: MemoryStore,
     limits: Limits,
     uploading: Arc<Mutex<u64>>,
+    spent: Arc<AtomicBool>,
 }
 
 impl Limited {
     pub(super) fn new(inner: &MemoryStore, limits: Limits) -> Self {
-        Self { inner: inner.clone(), limits, uploading: Arc::default() }
+        Self { inner: inner.clone(), limits, uploading: Arc::default(), spent: Arc::default() }
     }
 
     fn used(&self) -> u64 {
@@ -35,7 +39,8 @@ impl Limited {
     }
 
     fn need(&self, length: usize, what: &str) -> StoreResult<()> {
-        match self.limits.room {
+        let reserve = if self.spent.load(Ordering::Relaxed) { self.limits.reserve } else { 0 };
+        match self.limits.room.map(|room| room + reserve) {
             Some(room) if self.used() + length as u64 > room => {
                 Err(StoreError::new("put", what, StoreErrorKind::NoSpace))
             }
@@ -89,6 +94,16 @@ impl Store for Limited {
     fn free_bytes(&self) -> StoreResult<Option<u64>> {
         let left = self.limits.room.map(|room| room.saturating_sub(self.used()));
         Ok(self.limits.says.or(left))
+    }
+
+    fn spend_reserve(&self) -> StoreResult<bool> {
+        Ok(!self.spent.swap(true, Ordering::Relaxed))
+    }
+
+    fn keep_reserve(&self) -> StoreResult<()> {
+        let fits = self.limits.room.is_none_or(|room| self.used() <= room);
+        self.spent.fetch_and(!fits, Ordering::Relaxed);
+        Ok(())
     }
 }
 

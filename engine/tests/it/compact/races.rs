@@ -1,17 +1,19 @@
 //! Whole runs inside each operation of another run: nothing that was told to be done is lost.
 
-use std::path::PathBuf;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use vault_engine::ops::archives;
 use vault_engine::ops::check::{CheckOptions, Severity, check};
 use vault_engine::progress::Silent;
 use vault_engine::repository::Repository;
+use vault_engine::store::{Fault, FaultyStore};
 
 use super::hooked::Hooked;
 use super::{
     ArchiveId, Kept, MemoryStore, THOROUGH, TempDir, World, assert_in_order, assert_settled, assert_whole, compact,
-    condemn, delete, noise, packs, sample, try_compact,
+    condemn, delete, noise, packs, sample, times, try_compact,
 };
 
 /// An archive that stays, one that is deleted and of which the source holds much again, and things that nobody needs.
@@ -44,7 +46,9 @@ fn compacts() -> Act {
 fn deletes_all_and_compacts(world: &World) -> Act {
     let ids: Vec<ArchiveId> = world.kept.keys().copied().collect();
     Arc::new(move |store| {
-        ids.iter().for_each(|id| delete(store, *id));
+        for id in &ids {
+            delete(store, *id);
+        }
         try_compact(store, &THOROUGH).expect("a compaction inside");
     })
 }
@@ -55,7 +59,7 @@ fn archives_into(world: &World, made: &Arc<Mutex<Vec<ArchiveId>>>) -> Act {
     Arc::new(move |store| made.lock().unwrap().push(archive(&sample::open(store.clone()), &source)))
 }
 
-fn archive(repository: &Repository, source: &PathBuf) -> ArchiveId {
+fn archive(repository: &Repository, source: &Path) -> ArchiveId {
     sample::try_archive(repository, source).expect("a create").archive.unwrap().id
 }
 
@@ -214,6 +218,57 @@ fn everything_is_condemned_inside_each_operation_of_a_create_and_finished_later(
             assert_whole_and_settles(store, &with(&world.kept, [id], &world), &world);
         },
     );
+}
+
+/// A compaction begins inside an operation of a create and dies at one of its own: many pairs of moments.
+#[test]
+fn a_compaction_that_dies_inside_each_operation_of_a_create() {
+    let world = scene();
+    let source = world.source();
+    // Each operation of the create meets another one of the compaction, and others again in the next turn.
+    for first in 0..times(3) as u64 {
+        let counter = Arc::new(AtomicU64::new(first * 5));
+        let act: Act = Arc::new(move |store| {
+            let faulty = FaultyStore::new(Arc::new(store.clone()));
+            let repository = sample::open(faulty.clone());
+            faulty.inject(Fault::crash(counter.fetch_add(37, Ordering::Relaxed) % 90));
+            drop(compact(&repository, &THOROUGH, &Silent));
+        });
+        before_each_operation(
+            &world,
+            &act,
+            |repository| archive(repository, &source),
+            |store, id, _, _| {
+                assert_whole_and_settles(store, &with(&world.kept, [id], &world), &world);
+            },
+        );
+    }
+}
+
+/// One that dies inside each operation of another, and a third that finishes what both have begun.
+#[test]
+fn a_compaction_dies_and_another_finishes_it_inside_each_operation_of_a_compaction() {
+    let world = scene();
+    for first in 0..times(2) as u64 {
+        let counter = Arc::new(AtomicU64::new(first * 7));
+        let act: Act = Arc::new(move |store| {
+            let faulty = FaultyStore::new(Arc::new(store.clone()));
+            let repository = sample::open(faulty.clone());
+            faulty.inject(Fault::crash(counter.fetch_add(17, Ordering::Relaxed) % 90));
+            drop(compact(&repository, &THOROUGH, &Silent));
+            drop(repository);
+            try_compact(store, &THOROUGH).expect("a compaction that finishes it");
+        });
+        before_each_operation(
+            &world,
+            &act,
+            |repository| compact(repository, &THOROUGH, &Silent),
+            |store, done, _, at| {
+                done.unwrap_or_else(|error| panic!("operation {at}: {error}"));
+                assert_whole_and_settles(store, &world.kept, &world);
+            },
+        );
+    }
 }
 
 #[test]

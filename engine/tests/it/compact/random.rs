@@ -91,7 +91,9 @@ impl Life {
     fn step(&mut self, step: &Step) {
         match step {
             Step::Night { series, changes } => {
-                changes.iter().for_each(|change| self.apply(*change));
+                for change in changes {
+                    self.apply(*change);
+                }
                 let mut options = self.world.options();
                 options.host = format!("host {}", series % 2);
                 options.name = format!("series {}", series / 2);
@@ -142,7 +144,9 @@ impl Life {
 
 fn live(compression: Compression, steps: &[Step]) {
     let mut life = Life { world: World::new(), made: Vec::new(), compression };
-    steps.iter().for_each(|step| life.step(step));
+    for step in steps {
+        life.step(step);
+    }
     life.world.compact(&THOROUGH);
     life.world.assert_whole();
     super::assert_settled(&life.world.store, &life.world.kept);
