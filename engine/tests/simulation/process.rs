@@ -242,13 +242,14 @@ impl Runner {
             return;
         }
         let explained = match (&process.task, error) {
-            // Objects were lost three times.
-            (Task::Create { .. }, Error::Damaged { file, .. }) => file == "packs/",
-            // Somebody else deleted, purged or brought back what it had chosen.
+            // Others deleted what it needed, as often as it tried.
+            (Task::Create { .. }, Error::Overtaken { .. }) => true,
+            (Task::Compact { .. }, Error::Damaged { file, .. }) => file == "packs/",
             (Task::Compact { .. }, Error::Incomplete { archives, .. }) => {
                 self.scheduler.world(|world| world.may_miss(number, archives))
             }
             (Task::Create { .. } | Task::Compact { .. }, _) => false,
+            // Somebody else deleted, purged or brought back what it had chosen.
             (_, Error::Archive(_)) => true,
             (Task::Delete { .. }, Error::Usage(_)) => self.scheduler.world(|world| world.has_events),
             _ => false,
