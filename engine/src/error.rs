@@ -68,10 +68,10 @@ pub enum Error {
         /// The archives that need it or others like it, as `aid:…`.
         needed_by: Vec<String>,
     },
-    /// A compaction took what a writer had stored or found, each time before the archive counted.
+    /// Other runs took what this one had stored or found, as often as it tried.
     #[error(
-        "what was stored was gone again before the archive counted, {rounds} times: perhaps a compaction with no grace runs \
-         all the time. No archive was made; run it again"
+        "other runs took what this one needed, {rounds} times: perhaps a compaction without grace runs all the time. Nothing is \
+         lost; run it again"
     )]
     Overtaken {
         /// How often it was tried.

@@ -231,11 +231,10 @@ impl Compaction<'_> {
 
     /// What was condemned cannot be copied, in any look: whom that would harm.
     fn unreadable(&self, view: &View, lost: &[(PackId, ObjectId)]) -> Error {
+        let Some((pack, object)) = lost.first() else { return Error::Overtaken { rounds: LOOKS } };
         let harms = check::harmed(self.repository, &view.roots, lost, self.monitor).unwrap_or_default();
-        let object = lost.first().map(|(_, id)| id.to_hex()).unwrap_or_default();
-        let pack = lost.first().map(|(pack, _)| pack.to_hex()).unwrap_or_default();
-        let place = format!("cannot be read from pack {pack}, nor from any other");
-        Error::Incomplete { object, place, needed_by: named(&harms) }
+        let place = format!("cannot be read from pack {}, nor from any other", pack.to_hex());
+        Error::Incomplete { object: object.to_hex(), place, needed_by: named(&harms) }
     }
 
     fn describe(&mut self, view: &View, plan: &Plan) {

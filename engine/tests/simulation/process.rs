@@ -242,13 +242,13 @@ impl Runner {
             return;
         }
         let explained = match (&process.task, error) {
-            // Objects were lost three times.
-            (Task::Create { .. }, Error::Overtaken { .. }) => true,
-            // Somebody else deleted, purged or brought back what it had chosen.
+            // Others deleted what it needed, as often as it tried.
+            (Task::Create { .. } | Task::Compact { .. }, Error::Overtaken { .. }) => true,
             (Task::Compact { .. }, Error::Incomplete { needed_by, .. }) => {
                 self.scheduler.world(|world| world.may_miss(number, needed_by))
             }
             (Task::Create { .. } | Task::Compact { .. }, _) => false,
+            // Somebody else deleted, purged or brought back what it had chosen.
             (_, Error::Archive(_)) => true,
             (Task::Delete { .. }, Error::Usage(_)) => self.scheduler.world(|world| world.has_events),
             _ => false,
