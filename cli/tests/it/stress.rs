@@ -53,7 +53,7 @@ impl Role {
     fn gives_up(self, stderr: &str) -> bool {
         match self {
             // Compactions without patience took what it stored, again and again.
-            Self::Create => stderr.contains("objects were lost"),
+            Self::Create => stderr.contains("No archive was made; run it again"),
             // A pending archive needs what an earlier compaction took: its writer, if alive, is about to store it again.
             Self::Compact => stderr.contains("nothing was deleted"),
             Self::Prune | Self::Restore => false,
