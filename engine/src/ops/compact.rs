@@ -25,11 +25,13 @@ use crate::repository::{Look, Packer, Repository};
 
 /// Looks until what is owed could be copied: sources may go while they are read, if other compactions run.
 const LOOKS: usize = 3;
+/// Looks until two have found the same, before something is said to be missing.
+const MOST_LOOKS: usize = 16;
 /// At least so much is copied in one round, if there is room.
 const LEAST_ROUND: u64 = 1 << 30;
 /// A round copies at least this share of the repository, so that looking does not cost more than copying.
 const ROUND_SHARE: u64 = 16;
-/// Room that a round leaves to others.
+/// Room that a round leaves to others, or a quarter of what there is.
 const LEFT_FREE: u64 = 64 << 20;
 
 /// What to free, and how much of it.
@@ -182,9 +184,9 @@ impl Compaction<'_> {
         let mut view = self.look_imagining(&imagined)?;
         if !view.weights.missing.is_empty() {
             imagined.adopted = true;
-            view = self.look_imagining(&imagined)?;
+            view = self.settled_look(&imagined)?;
         }
-        if view.weights.missing.is_empty() { Ok((view, imagined.adopted)) } else { Err(self.incomplete(&view)) }
+        Ok((view, imagined.adopted))
     }
 
     /// Takes away archives that do not count.
@@ -198,12 +200,31 @@ impl Compaction<'_> {
 
     /// Rule 12. What seems to be missing may be in packs that no segment names: these are given one, as a create does, and all is looked at again.
     fn look(&mut self) -> Result<View> {
-        let mut view = self.look_imagining(&Imagined::default())?;
-        if !view.weights.missing.is_empty() {
-            self.repository.load_index_and_adopt()?;
-            view = self.look_imagining(&Imagined::default())?;
+        let imagined = Imagined::default();
+        let view = self.look_imagining(&imagined)?;
+        if view.weights.missing.is_empty() {
+            return Ok(view);
         }
-        if view.weights.missing.is_empty() { Ok(view) } else { Err(self.incomplete(&view)) }
+        drop(view);
+        self.repository.load_index_and_adopt()?;
+        self.settled_look(&imagined)
+    }
+
+    /// Looks until nothing is missing, or until two looks have found the same: other runs may move what is looked for.
+    fn settled_look(&mut self, imagined: &Imagined) -> Result<View> {
+        let mut before = None;
+        for _ in 0..MOST_LOOKS {
+            let view = self.look_imagining(imagined)?;
+            if view.weights.missing.is_empty() {
+                return Ok(view);
+            }
+            let found = Some((view.index.listed(), view.listed.clone()));
+            if before == found {
+                return Err(self.incomplete(&view));
+            }
+            before = found;
+        }
+        Err(Error::Overtaken { rounds: MOST_LOOKS })
     }
 
     fn look_imagining(&mut self, imagined: &Imagined) -> Result<View> {
@@ -317,7 +338,7 @@ impl Compaction<'_> {
     fn room(&self) -> Result<u64> {
         let most = LEAST_ROUND.max(self.report.bytes_before / ROUND_SHARE);
         let free = self.repository.store().free_bytes()?;
-        Ok(free.map_or(most, |free| most.min(free.saturating_sub(LEFT_FREE))))
+        Ok(free.map_or(most, |free| most.min(free - LEFT_FREE.min(free / 4))))
     }
 
     /// Rules 11 to 15, for these packs and for all that other compactions have condemned and not finished.

@@ -134,8 +134,10 @@ pub fn prune(repository: &Repository, options: &PruneOptions, monitor: &dyn Moni
             break report;
         }
     };
-    report.advice = advice(&groups, options);
     let pruned = report.ids(|fate| *fate == Fate::Pruned);
+    if pruned.is_empty() {
+        report.advice = advice(&groups, options);
+    }
     if !options.dry_run && !pruned.is_empty() {
         repository.mark_deleted(&pruned)?;
         warn_of_protected(repository, &pruned, monitor)?;
@@ -207,11 +209,12 @@ fn judge(
                 Judged { archive: archive.clone(), group: group.clone(), fate }
             })
             .collect();
-        let emptied = judged.iter().all(|judged| matches!(judged.fate, Fate::Pruned | Fate::Unconfirmed));
+        // What is protected stays for another reason: the rules keep nothing all the same.
+        let emptied = !judged.iter().any(|judged| matches!(judged.fate, Fate::Kept(_)));
         let pruned = judged.iter().filter(|judged| judged.fate == Fate::Pruned).count();
         if emptied && pruned > 0 && !options.allow_emptying {
             return Err(Error::Usage(format!(
-                "the rules keep nothing of {group}: all of its {pruned} archives would be deleted; if that is meant, give --force twice"
+                "the rules keep nothing of {group}: {pruned} archives would be deleted; if that is meant, give --force twice"
             )));
         }
         report.archives.extend(judged);
