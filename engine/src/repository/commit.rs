@@ -98,7 +98,8 @@ impl Repository {
     /// Rule 6: what has no good copy is sealed again under a new name, from a condemned pack as long as one stands.
     fn rescue(&self, manifest: &Manifest, each_object: &EachObject<'_>) -> Result<Option<Vec<(PackId, u64)>>> {
         let index = Arc::new(self.load_index()?);
-        let mut packer = Packer::new(self, Arc::clone(&index), Compression::default(), Verb::Create, "");
+        let mut packer =
+            Packer::new(self, Arc::clone(&index), Compression::default(), Verb::Create, &manifest.series());
         let reader = Reader::new(self, Arc::clone(&index));
         let kept = index.pack_set();
         let result = each_object(&reader, manifest, &mut |purpose, object| {

@@ -106,9 +106,10 @@ impl Ledger {
         }
     }
 
-    /// Whether so many may have come after it that no prune needs to keep it.
+    /// Whether so many may have come after it that no prune needs to keep it. An attempt that a compaction named is made again and has two
+    /// archives for a moment, until the second counts and the first is deleted; a prune counts both.
     fn is_followed(&self, attempts: &[Attempt], attempt: usize) -> bool {
-        attempts.len() - attempt > self.keep_last
+        (attempts.len() - attempt) * 2 > self.keep_last
     }
 
     pub(crate) fn may_be_gone(&self, series: usize, attempt: usize) -> bool {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::clock;
 use crate::error::{Error, Result, StoreErrorKind};
 use crate::format::file::{Class, HEADER_LEN, SessionId, open_file, session_in};
-use crate::format::records::SessionRecord;
+use crate::format::records::{SessionRecord, Verb};
 use crate::id::unhex;
 use crate::meta::Timestamp;
 use crate::process::is_running;
@@ -95,13 +95,13 @@ impl Session {
     }
 
     fn standing(&self, core: &Core, newest: &Starts, now: Timestamp) -> Standing {
-        let SessionRecord { host_id, start, time, series, process, .. } = &self.record;
+        let SessionRecord { host_id, verb, start, time, series, process } = &self.record;
         let known = newest.get(&(*host_id, series.clone()));
-        Standing {
-            running: (*host_id == core.host_id).then(|| is_running(process)).flatten(),
-            superseded: !series.is_empty() && known.is_some_and(|newest| newest > start),
-            age: apart(now, *time),
-        }
+        let running = (*host_id == core.host_id).then(|| is_running(process)).flatten();
+        // Only an archive goes on where it was cut off; what a compaction has copied is copied again.
+        let repeatable = *verb == Verb::Create && !series.is_empty();
+        let followed = repeatable && known.is_some_and(|newest| newest > start);
+        Standing { running, superseded: followed || !repeatable && running == Some(false), age: apart(now, *time) }
     }
 }
 
@@ -110,7 +110,7 @@ impl Session {
 struct Standing {
     /// `None` if that cannot be told from here.
     running: Option<bool>,
-    /// An archive of its series counts that was started later.
+    /// An archive of its series counts that was started later, or it made none and is dead.
     superseded: bool,
     /// How far its newest file is from now, in whatever direction: clocks may be off either way.
     age: Duration,

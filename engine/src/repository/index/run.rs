@@ -403,12 +403,15 @@ impl Run {
 
     fn first_at_or_above(&self, id: &ObjectId) -> Option<usize> {
         let (mut low, mut high) = (0, self.entry_count);
-        let mut guess = interpolate(id, self.entry_count);
+        let wanted = prefix(id.as_bytes());
+        let mut guess = interpolate(wanted, self.entry_count);
         // Each probe halves what interpolation leaves over; near the guess steps are small, so that few pages are touched.
         let mut step = 16;
         while low < high {
             let probe = guess.clamp(low, high - 1);
-            if self.id_at(probe)? < id.as_bytes().as_slice() {
+            let met = self.id_at(probe)?;
+            let met_prefix = prefix(met);
+            if met_prefix < wanted || met_prefix == wanted && met < id.as_bytes().as_slice() {
                 low = probe + 1;
                 guess = if step < self.entry_count { low + step } else { low.midpoint(high) };
             } else {
@@ -436,9 +439,12 @@ fn parse_entry(bytes: &[u8; ENTRY_LEN]) -> Option<RunEntry> {
     })
 }
 
-fn interpolate(id: &ObjectId, count: usize) -> usize {
-    // The first byte counts highest, whatever the machine: that is the order in which entries are sorted.
-    let prefix = id.as_bytes().iter().take(8).fold(0u64, |number, &byte| number << 8 | u64::from(byte));
+/// The first eight bytes as a number in the order of ids: almost every comparison ends there. The first byte counts highest, whatever the machine.
+fn prefix(id: &[u8]) -> u64 {
+    id.first_chunk().map_or(0, |first| u64::from_le_bytes(*first).swap_bytes())
+}
+
+fn interpolate(prefix: u64, count: usize) -> usize {
     usize::try_from((u128::from(prefix) * count as u128) >> 64).unwrap_or(0)
 }
 

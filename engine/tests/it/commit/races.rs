@@ -96,7 +96,7 @@ fn objects_that_go_again_and_again_end_the_create_without_an_archive() {
         }
     });
     let error = sample::try_archive(&sample::open(hooked), &source.path).unwrap_err();
-    assert!(matches!(error, Error::Damaged { .. }), "{error}");
+    assert!(matches!(error, Error::Overtaken { .. }), "{error}");
     assert_eq!(counting(&store), before);
 }
 

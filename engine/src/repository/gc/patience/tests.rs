@@ -6,7 +6,6 @@ use super::*;
 use crate::format::config::Profile;
 use crate::format::file::{FileCipher, seal_file};
 use crate::format::manifest::{Manifest, Statistics};
-use crate::format::records::Verb;
 use crate::id::{ArchiveId, ObjectId, PackId};
 use crate::meta::{Attributes, Node, NodeKind};
 use crate::process::ProcessId;
@@ -159,6 +158,14 @@ fn who_is_superseded_and_not_known_to_run_is_not_spared() {
 fn who_is_dead_is_spared_within_the_grace_because_it_may_be_repeated() {
     assert_eq!(judge(&dead(), &[], GRACE), SPARED);
     assert_eq!(judge(&old(dead()), &[], GRACE), STALE);
+}
+
+#[test]
+fn a_dead_run_that_made_no_archive_is_never_repeated() {
+    let compaction = SessionRecord { verb: Verb::Compact, series: String::new(), ..dead() };
+    assert_eq!(judge(&compaction, &[], GRACE), STALE);
+    let elsewhere = SessionRecord { host_id: [2; 16], ..compaction };
+    assert_eq!(judge(&elsewhere, &[], GRACE), SPARED, "perhaps it is alive");
 }
 
 #[test]
