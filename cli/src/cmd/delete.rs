@@ -26,7 +26,7 @@ pub(super) fn run(caller: Caller<'_>, args: &DeleteArgs) -> Result<Exit> {
     for one in &deleted {
         let name = match &one.archive {
             Some(archive) => render::archive_name(archive),
-            None => format!("aid:{}, whose manifest is damaged", one.id),
+            None => format!("aid:{}, which is damaged", one.id),
         };
         crate::say(&format!("vault: {} {name}", if args.dry_run { "would delete" } else { "deleted" }));
     }

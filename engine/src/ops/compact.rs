@@ -145,10 +145,10 @@ impl Compaction<'_> {
         let counting: BTreeSet<ArchiveId> = listing.counting().collect();
         let counting = self.manifests.read(self.repository, &counting)?;
         let patience = Patience::read(core, &counting, self.options.grace)?;
-        let retired = retire::retired(self.repository, &listing, &counting, &patience, self.options.grace)?;
-        self.note_unmarked(&retired);
+        let mut retired = retire::retired(self.repository, &listing, &counting, &patience, self.options.grace)?;
+        self.note_strange(&retired);
         // Before anything is deleted it is certain that nothing is missing that a root needs.
-        let (view, adopted) = self.survey(&retired)?;
+        let (view, adopted) = self.survey(&mut retired)?;
         let plan = plan::choose(core, &view, &patience, self.options.threshold)?;
         self.describe(&view, &plan);
         if self.options.dry_run {
@@ -171,14 +171,17 @@ impl Compaction<'_> {
         Ok(())
     }
 
-    fn note_unmarked(&mut self, retired: &Retired) {
-        for id in &retired.unmarked {
-            self.report.left.push(format!("archive aid:{id} has lost its mark and is kept; run `vault check`"));
-        }
+    fn note_strange(&mut self, retired: &Retired) {
+        let mut note = |ids: &[ArchiveId], what: &str| {
+            self.report.left.extend(ids.iter().map(|id| format!("archive aid:{id} {what}")));
+        };
+        note(&retired.unmarked, "has lost its mark and is kept; run `vault check`");
+        note(&retired.protected, "is deleted and protected, and is kept: undelete or unprotect it");
+        note(&retired.bereft, "has a mark and no manifest: it was lost, or its run was cut off while it was given up");
     }
 
     /// What there will be when the archives that do not count are gone, and whether packs that no segment names are needed for it.
-    fn survey(&mut self, retired: &Retired) -> Result<(View, bool)> {
+    fn survey(&mut self, retired: &mut Retired) -> Result<(View, bool)> {
         let mut imagined =
             Imagined { gone: retired.purged.iter().chain(&retired.stale).copied().collect(), adopted: false };
         let mut view = self.look_imagining(&imagined)?;
@@ -186,7 +189,13 @@ impl Compaction<'_> {
             imagined.adopted = true;
             view = self.settled_look(&imagined)?;
         }
-        Ok((view, imagined.adopted))
+        if !view.weights.missing.is_empty() && !retired.pending.is_empty() {
+            // A pending archive of which something is gone: its run will notice, or is dead. It must not hold up all others.
+            retired.stale.append(&mut retired.pending);
+            imagined.gone.extend(&retired.stale);
+            view = self.settled_look(&imagined)?;
+        }
+        if view.weights.missing.is_empty() { Ok((view, imagined.adopted)) } else { Err(self.incomplete(&view)) }
     }
 
     /// Takes away archives that do not count.
@@ -207,22 +216,26 @@ impl Compaction<'_> {
         }
         drop(view);
         self.repository.load_index_and_adopt()?;
-        self.settled_look(&imagined)
+        let view = self.settled_look(&imagined)?;
+        if view.weights.missing.is_empty() { Ok(view) } else { Err(self.incomplete(&view)) }
     }
 
     /// Looks until nothing is missing, or until two looks have found the same: other runs may move what is looked for.
+    ///
+    /// # Errors
+    /// They move it again and again, and never the same is missing.
     fn settled_look(&mut self, imagined: &Imagined) -> Result<View> {
         let mut before = None;
-        for _ in 0..MOST_LOOKS {
+        let mut always: Option<BTreeSet<ObjectId>> = None;
+        for look in 1..=MOST_LOOKS {
             let view = self.look_imagining(imagined)?;
-            if view.weights.missing.is_empty() {
+            let found = Some((view.index.listed(), view.listed.clone()));
+            let missing: BTreeSet<ObjectId> = view.weights.missing.iter().copied().collect();
+            let still = always.map_or_else(|| missing.clone(), |always| &always & &missing);
+            if missing.is_empty() || before == found || look == MOST_LOOKS && !still.is_empty() {
                 return Ok(view);
             }
-            let found = Some((view.index.listed(), view.listed.clone()));
-            if before == found {
-                return Err(self.incomplete(&view));
-            }
-            before = found;
+            (before, always) = (found, Some(still));
         }
         Err(Error::Overtaken { rounds: MOST_LOOKS })
     }

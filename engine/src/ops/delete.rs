@@ -1,6 +1,6 @@
 //! `delete`: a mark beside each archive. Nothing is freed by it, and `undelete` brings the archive back until a compaction purges it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::error::{ArchiveProblem, Error, Result};
 use crate::id::ArchiveId;
@@ -42,8 +42,9 @@ pub fn delete(repository: &Repository, options: &DeleteOptions, monitor: &dyn Mo
             chosen.push(one);
         }
     };
+    let manifests = repository.list_archives()?.manifests;
     for wanted in &options.archives {
-        choose_one(find(&archives, &damaged, wanted).map_err(Error::Archive)?);
+        choose_one(find(&archives, &damaged, &manifests, wanted).map_err(Error::Archive)?);
     }
     if let Some(glob) = &options.glob {
         let meant: Vec<_> = archives.into_iter().filter(|archive| is_meant(glob, &archive.manifest)).collect();
@@ -72,6 +73,7 @@ pub fn delete(repository: &Repository, options: &DeleteOptions, monitor: &dyn Mo
 fn find(
     archives: &[Archive],
     damaged: &HashMap<ArchiveId, String>,
+    manifests: &HashSet<ArchiveId>,
     wanted: &Wanted,
 ) -> Result<Deleted, ArchiveProblem> {
     let found = choose(archives, &wanted.selector, &wanted.text);
@@ -84,7 +86,11 @@ fn find(
             let hint = format!(": a damaged archive must be named by its full id, aid:{}", id.to_hex());
             Err(ArchiveProblem::NotFound { selector: selector.clone(), hint })
         }
-        None => found.map(|archive| Deleted { id: archive.id, archive: Some(archive) }),
+        // One that has lost its mark is not listed; its full id names it all the same.
+        None => match ArchiveId::from_hex(digits).filter(|id| manifests.contains(id)) {
+            Some(id) => Ok(Deleted { id, archive: None }),
+            None => found.map(|archive| Deleted { id: archive.id, archive: Some(archive) }),
+        },
     }
 }
 

@@ -16,6 +16,7 @@ use crate::progress::{Counters, Monitor};
 use crate::repository::gc::look::View;
 use crate::repository::gc::weigh::PackWeight;
 use crate::repository::{Location, Packer, Reader, Repository, Stored, purpose_of, rebuild};
+use crate::store::Key;
 use crate::sync::lock;
 
 /// Objects of a block that is collected, at most.
@@ -112,7 +113,7 @@ impl Copier<'_> {
 
     fn pack(&self, pack: &PackWeight, collected: &mut Collected) -> Result<()> {
         let Some(directory) = rebuild::directory_of(self.repository.core(), pack.id, pack.size)? else {
-            return Ok(());
+            return self.without_directory(pack, collected);
         };
         let damaged =
             |error| Error::Damaged { file: format!("packs/{}", pack.id.to_hex()), problem: format!("{error}") };
@@ -126,6 +127,21 @@ impl Copier<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The pack has gone, or nothing in it can be opened: what the index says was in it, from any other copy.
+    fn without_directory(&self, pack: &PackWeight, collected: &mut Collected) -> Result<()> {
+        if self.repository.store().size(&Key::pack(pack.id))?.is_none() {
+            return Ok(());
+        }
+        let mut wanted = Vec::new();
+        self.view.index.scan(&mut |object| {
+            if object.copies.iter().any(|copy| copy.pack == pack.number) && self.claim(&object.id) {
+                wanted.push(object.id);
+            }
+            Ok(())
+        })?;
+        wanted.iter().try_for_each(|id| self.one_from_elsewhere(pack, id, collected))
     }
 
     /// Whether an object lives, has no good copy, and was not copied yet. Whoever is told so must copy it.
@@ -166,20 +182,22 @@ impl Copier<'_> {
         wanted: &[bool],
         collected: &mut Collected,
     ) -> Result<()> {
+        let wanted = block.entries.iter().zip(wanted).filter(|(_, wanted)| **wanted);
+        wanted.map(|(entry, _)| &entry.id).try_for_each(|id| self.one_from_elsewhere(pack, id, collected))
+    }
+
+    fn one_from_elsewhere(&self, pack: &PackWeight, id: &ObjectId, collected: &mut Collected) -> Result<()> {
         let purpose = purpose_of(pack.class);
-        for (entry, _) in block.entries.iter().zip(wanted).filter(|(_, wanted)| **wanted) {
-            match self.reader.object(purpose, &entry.id) {
-                Ok(bytes) => {
-                    self.add(purpose, Compression::default(), *entry, &bytes, collected)?;
-                    self.objects.fetch_add(1, Ordering::Relaxed);
-                }
-                Err(error) if is_lost(&error) && self.is_dispensable(&entry.id) => {
-                    self.objects.fetch_add(1, Ordering::Relaxed);
-                }
-                Err(error) if is_lost(&error) => lock(&self.lost).push((pack.id, entry.id)),
-                Err(error) => return Err(error),
+        match self.reader.object(purpose, id) {
+            Ok(bytes) => self.add(purpose, Compression::default(), *id, &bytes, collected)?,
+            Err(error) if is_lost(&error) && self.is_dispensable(id) => {}
+            Err(error) if is_lost(&error) => {
+                lock(&self.lost).push((pack.id, *id));
+                return Ok(());
             }
+            Err(error) => return Err(error),
         }
+        self.objects.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -203,7 +221,7 @@ impl Copier<'_> {
         for ((entry, (_, bytes)), _) in
             open.entries.iter().zip(open.objects()).zip(wanted).filter(|(_, wanted)| **wanted)
         {
-            self.add(purpose, setting, *entry, bytes, collected)?;
+            self.add(purpose, setting, entry.id, bytes, collected)?;
         }
         Ok(())
     }
@@ -212,17 +230,18 @@ impl Copier<'_> {
         &self,
         purpose: Purpose,
         setting: Compression,
-        entry: Entry,
+        id: ObjectId,
         bytes: &[u8],
         collected: &mut Collected,
     ) -> Result<()> {
+        let length = u32::try_from(bytes.len()).map_err(|_| Error::Internal("an object of 4 GiB".to_owned()))?;
         let full = collected.plain.len() + bytes.len() > self.repository.profile().block_bytes as usize
             || collected.entries.len() >= COLLECTED;
         if full || collected.of != Some((purpose, setting)) {
             self.put(collected)?;
         }
         collected.of = Some((purpose, setting));
-        collected.entries.push(entry);
+        collected.entries.push(Entry { id, length });
         collected.plain.extend_from_slice(bytes);
         Ok(())
     }

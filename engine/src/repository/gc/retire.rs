@@ -22,6 +22,12 @@ pub(crate) struct Retired {
     pub stale: Vec<ArchiveId>,
     /// Those without a mark that another archive names as its parent or predecessor: they did count, so it is the mark that was lost. They stay.
     pub unmarked: Vec<ArchiveId>,
+    /// Pending ones whose run may live.
+    pub pending: Vec<ArchiveId>,
+    /// Deleted ones that somebody protects: they stay until nobody does.
+    pub protected: Vec<ArchiveId>,
+    /// Marks without a manifest and without `.del`.
+    pub bereft: Vec<ArchiveId>,
 }
 
 /// Which archives should go; `counting` are those that count.
@@ -32,10 +38,13 @@ pub(crate) fn retired(
     patience: &Patience,
     grace: Duration,
 ) -> Result<Retired> {
-    let mut retired = Retired::default();
-    let named = named_by(counting);
+    let lost = |id: &&ArchiveId| !listing.manifests.contains(id) && !listing.deleted.contains(id);
+    let mut retired = Retired { bereft: listing.ok.iter().filter(lost).copied().collect(), ..Retired::default() };
+    let (named, facts) = (named_by(counting), repository.facts()?.trusted()?);
     for &id in &sorted(&listing.manifests) {
-        if listing.deleted.contains(&id) {
+        if listing.deleted.contains(&id) && facts.is_protected(id) {
+            retired.protected.push(id);
+        } else if listing.deleted.contains(&id) {
             retired.purged.push(id);
         } else if listing.ok.contains(&id) {
             continue;
@@ -43,6 +52,8 @@ pub(crate) fn retired(
             retired.unmarked.push(id);
         } else if is_stale(repository, id, patience, grace)? {
             retired.stale.push(id);
+        } else {
+            retired.pending.push(id);
         }
     }
     Ok(retired)

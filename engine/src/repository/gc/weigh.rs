@@ -19,6 +19,8 @@ const NAMED: usize = 16;
 /// A pack that the index knows.
 #[derive(Clone, Debug)]
 pub(crate) struct PackWeight {
+    /// Which of the packs of the index.
+    pub number: u32,
     /// Its name.
     pub id: PackId,
     /// The size that the index gives.
@@ -70,7 +72,8 @@ pub(crate) struct Weights {
 /// Weighs the packs of an index.
 pub(crate) fn weigh(index: &Index, live: &Live) -> Result<Weights> {
     let mut weights = Weights::default();
-    weights.packs.extend(index.packs().iter().map(|pack| PackWeight {
+    weights.packs.extend((0..).zip(index.packs()).map(|(number, pack)| PackWeight {
+        number,
         id: pack.id,
         size: pack.size,
         class: pack.class,

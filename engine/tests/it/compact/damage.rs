@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
+use std::time::Duration;
 
 use vault_engine::error::Error;
 use vault_engine::format::mark::Mark;
@@ -163,10 +164,10 @@ fn a_damaged_manifest_that_counts_ends_it() {
 
 #[test]
 fn a_damaged_manifest_that_is_pending_is_expired() {
-    let Harmed { mut world, first, .. } = harmed();
-    world.kept.remove(&first);
-    world.store.remove(&Key::ok_mark(first)).unwrap();
-    flip(&world.store, &Key::archive(first), 100);
+    let Harmed { mut world, second, .. } = harmed();
+    world.kept.remove(&second);
+    world.store.remove(&Key::ok_mark(second)).unwrap();
+    flip(&world.store, &Key::archive(second), 100);
     assert_eq!(try_compact(&world.store, &AT_ONCE).unwrap().expired, 1);
     world.assert_whole();
     assert_settled(&world.store, &world.kept);
@@ -305,4 +306,29 @@ fn a_damaged_gc_record_does_not_end_a_check() {
     world.store.insert_raw(Key::file(Kind::Gc, FileId::from_bytes([9; 32])), b"no record".as_slice());
     let found = sample::check_data(&sample::open(world.store.clone())).findings;
     assert!(found.iter().any(|finding| finding.file.starts_with("gc/")), "{found:?}");
+}
+
+#[test]
+fn a_pending_archive_that_lost_something_holds_nobody_up() {
+    let Harmed { mut world, second, data_of_second, .. } = harmed();
+    world.kept.remove(&second);
+    world.store.remove(&Key::ok_mark(second)).unwrap();
+    world.store.remove(&Key::pack(data_of_second)).unwrap();
+    let patient = CompactOptions { grace: Duration::from_hours(24), ..AT_ONCE };
+    assert_eq!(try_compact(&world.store, &patient).unwrap().expired, 1);
+    world.assert_whole();
+}
+
+#[test]
+fn a_pack_whose_header_is_damaged_is_named_with_whom_it_harms() {
+    let Harmed { world, first, data_of_first, .. } = harmed();
+    condemn(&sample::open(world.store.clone()), &world.store, vec![data_of_first], Vec::new());
+    flip(&world.store, &Key::pack(data_of_first), 10);
+    match try_compact(&world.store, &AT_ONCE) {
+        Err(Error::Incomplete { place, needed_by, .. }) => {
+            assert_eq!(needed_by, [format!("aid:{first}")]);
+            assert!(place.contains(&data_of_first.to_hex()), "{place}");
+        }
+        other => panic!("{other:?}"),
+    }
 }

@@ -68,14 +68,14 @@ fn no_more_is_copied_than_is_allowed_and_most_is_freed_for_it() {
 #[test]
 fn what_the_disk_has_no_room_for_is_left_and_said() {
     let world = partly_dead();
-    let store = Limited::new(&world.store, Limits { says: Some(64 << 20), ..Limits::default() });
+    let store = Limited::new(&world.store, Limits { says: Some(1000), ..Limits::default() });
     let report = try_compact(&store, &AT_ONCE).unwrap();
     assert!(report.dead_packs >= 1);
     assert_eq!(report.rewritten_packs, 0);
     assert!(report.left.iter().any(|line| line.contains("no room")), "{:?}", report.left);
     world.assert_whole();
     // With room for some of them it takes a round for those.
-    let store = Limited::new(&world.store, Limits { says: Some((64 << 20) + 100_000), ..Limits::default() });
+    let store = Limited::new(&world.store, Limits { says: Some(200_000), ..Limits::default() });
     let report = try_compact(&store, &AT_ONCE).unwrap();
     assert!(report.rewritten_packs >= 1, "{report:?}");
     world.assert_whole();
