@@ -57,7 +57,7 @@ impl Default for CompactOptions {
             threshold: 10,
             max_repack: None,
             max_duration: None,
-            grace: Duration::from_secs(7 * 24 * 3600),
+            grace: Duration::from_hours(7 * 24),
             dry_run: false,
             jobs: None,
         }

@@ -141,7 +141,7 @@ impl Copier<'_> {
             }
             Ok(())
         })?;
-        wanted.iter().try_for_each(|id| self.one_from_elsewhere(pack, id, collected))
+        wanted.iter().try_for_each(|id| self.copy_of_one(pack, id, collected))
     }
 
     /// Whether an object lives, has no good copy, and was not copied yet. Whoever is told so must copy it.
@@ -164,7 +164,7 @@ impl Copier<'_> {
                 }
                 self.objects.fetch_add(objects, Ordering::Relaxed);
             }
-            Err(error) if is_lost(&error) => self.from_elsewhere(pack, block, wanted, collected)?,
+            Err(error) if is_lost(&error) => self.copies_elsewhere(pack, block, wanted, collected)?,
             Err(error) => return Err(error),
         }
         self.bytes.fetch_add(length, Ordering::Relaxed);
@@ -175,7 +175,7 @@ impl Copier<'_> {
     }
 
     /// The block is damaged or gone: each object from any copy that can be read. What has none is not counted.
-    fn from_elsewhere(
+    fn copies_elsewhere(
         &self,
         pack: &PackWeight,
         block: &BlockEntry,
@@ -183,10 +183,10 @@ impl Copier<'_> {
         collected: &mut Collected,
     ) -> Result<()> {
         let wanted = block.entries.iter().zip(wanted).filter(|(_, wanted)| **wanted);
-        wanted.map(|(entry, _)| &entry.id).try_for_each(|id| self.one_from_elsewhere(pack, id, collected))
+        wanted.map(|(entry, _)| &entry.id).try_for_each(|id| self.copy_of_one(pack, id, collected))
     }
 
-    fn one_from_elsewhere(&self, pack: &PackWeight, id: &ObjectId, collected: &mut Collected) -> Result<()> {
+    fn copy_of_one(&self, pack: &PackWeight, id: &ObjectId, collected: &mut Collected) -> Result<()> {
         let purpose = purpose_of(pack.class);
         match self.reader.object(purpose, id) {
             Ok(bytes) => self.add(purpose, Compression::default(), *id, &bytes, collected)?,

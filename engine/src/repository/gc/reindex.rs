@@ -36,8 +36,8 @@ pub(crate) fn reindex(core: &Core, view: &View) -> Result<u64> {
         for (id, segment) in read {
             // One that is gone was replaced by somebody else, who has put its entries elsewhere.
             if let Some(segment) = segment {
-                let names = segment.replaces.into_iter().chain([id]).filter(|id| named.contains(id));
-                writer.replaces.extend(names);
+                let predecessors = segment.replaces.into_iter().chain([id]);
+                writer.replaces.extend(predecessors.filter(|id| named.contains(id)));
                 writer.take(segment.packs)?;
             }
         }

@@ -46,14 +46,13 @@ pub(crate) fn retired(
             retired.protected.push(id);
         } else if listing.deleted.contains(&id) {
             retired.purged.push(id);
-        } else if listing.ok.contains(&id) {
-            continue;
-        } else if named.contains(&id) {
-            retired.unmarked.push(id);
-        } else if is_stale(repository, id, patience, grace)? {
-            retired.stale.push(id);
-        } else {
-            retired.pending.push(id);
+        } else if !listing.ok.contains(&id) {
+            let pending = match named.contains(&id) {
+                true => &mut retired.unmarked,
+                false if is_stale(repository, id, patience, grace)? => &mut retired.stale,
+                false => &mut retired.pending,
+            };
+            pending.push(id);
         }
     }
     Ok(retired)

@@ -52,7 +52,7 @@ impl Hooked {
         if let Some(act) = act {
             // On a thread of its own: this one may be a worker, which would take up other work while it waits.
             std::thread::scope(|scope| {
-                scope.spawn(|| act(&self.inner)).join().expect("what happens meanwhile succeeds")
+                scope.spawn(|| act(&self.inner)).join().expect("what happens meanwhile succeeds");
             });
         }
     }
