@@ -418,7 +418,7 @@ impl Compaction<'_> {
         }
         let index = std::sync::Arc::clone(&view.index);
         let mut packer = Packer::new(self.repository, index, Compression::default(), Verb::Compact, "");
-        let copied = copy::copy(self.repository, view, &packer, self.options.threshold, self.monitor);
+        let copied = copy::copy(self.repository, view, &packer, plan::tolerated(self.options.threshold), self.monitor);
         // What was copied before something failed is made durable too, so that the next run need not do it again.
         let flushed = packer.flush();
         let copied = copied?;

@@ -42,7 +42,8 @@ pub fn delete(repository: &Repository, options: &DeleteOptions, monitor: &dyn Mo
             chosen.push(one);
         }
     };
-    let manifests = repository.list_archives()?.manifests;
+    let listing = repository.list_archives()?;
+    let manifests = listing.manifests.difference(&listing.deleted).copied().collect();
     for wanted in &options.archives {
         choose_one(find(&archives, &damaged, &manifests, wanted).map_err(Error::Archive)?);
     }

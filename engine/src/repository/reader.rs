@@ -113,7 +113,9 @@ impl<'r> Reader<'r> {
             for location in copies {
                 match read(&location) {
                     Ok(found) => return Ok(found),
-                    Err(error @ (Error::Damaged { .. } | Error::Store(_))) => failure = Some(error),
+                    Err(error @ (Error::Damaged { .. } | Error::Unsupported { .. } | Error::Store(_))) => {
+                        failure = Some(error)
+                    }
                     Err(error) => return Err(error),
                 }
             }

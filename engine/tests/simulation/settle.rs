@@ -23,6 +23,12 @@ pub(crate) fn settle(universe: &Universe, files: &Snapshot) -> Result<Snapshot, 
     let store = MemoryStore::from_snapshot(files);
     let repository = open(Arc::new(store.clone()), None, 99);
     let options = CompactOptions { threshold: 0, grace: Duration::ZERO, jobs: Some(1), ..CompactOptions::default() };
+    // What somebody deleted and somebody protected at the same time waits for one of them to change their mind.
+    let (listing, facts) = (repository.list_archives(), repository.facts());
+    let (listing, facts) = (listing.map_err(|error| error.to_string())?, facts.map_err(|error| error.to_string())?);
+    for id in listing.deleted.into_iter().filter(|id| facts.is_protected(*id)) {
+        repository.unprotect(id, &facts).map_err(|error| error.to_string())?;
+    }
     for _ in 0..2 {
         compact(&repository, &options, &Silent).map_err(|error| format!("a compaction run alone: {error}"))?;
     }

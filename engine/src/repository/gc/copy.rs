@@ -39,7 +39,7 @@ pub(crate) fn copy(
     repository: &Repository,
     view: &View,
     packer: &Packer,
-    threshold: u8,
+    tolerated: u8,
     monitor: &dyn Monitor,
 ) -> Result<Copied> {
     let mut owing: Vec<&PackWeight> = view.weights.packs.iter().filter(|pack| pack.owed > 0).collect();
@@ -50,7 +50,7 @@ pub(crate) fn copy(
         view,
         packer,
         reader,
-        threshold,
+        tolerated,
         monitor,
         objects: AtomicU64::new(0),
         bytes: AtomicU64::new(0),
@@ -80,7 +80,7 @@ struct Copier<'a> {
     view: &'a View,
     packer: &'a Packer,
     reader: Reader<'a>,
-    threshold: u8,
+    tolerated: u8,
     monitor: &'a dyn Monitor,
     objects: AtomicU64,
     bytes: AtomicU64,
@@ -157,7 +157,7 @@ impl Copier<'_> {
         let objects = wanted.iter().filter(|wanted| **wanted).count() as u64;
         match self.reader.block_to_move(purpose, &location) {
             Ok((open, compressed)) => {
-                if is_worth_moving(&block.entries, wanted, self.threshold) {
+                if is_worth_moving(&block.entries, wanted, self.tolerated) {
                     self.packer.put_compressed(purpose, compressed, &open.entries, open.plain.len())?;
                 } else {
                     self.collect(purpose, &open, &compressed, wanted, collected)?;
@@ -259,10 +259,10 @@ impl Copier<'_> {
 
 /// Whether so little of a block is unwanted that compressing it again is not worth it: of its bytes, and of its objects, because the smallest
 /// weigh more than their bytes (weigh.rs). A block that moves as it is must not be what its new pack is rewritten for the next time.
-fn is_worth_moving(entries: &[Entry], wanted: &[bool], threshold: u8) -> bool {
+fn is_worth_moving(entries: &[Entry], wanted: &[bool], tolerated: u8) -> bool {
     let unwanted = || entries.iter().zip(wanted).filter(|(_, wanted)| !**wanted).map(|(entry, _)| entry);
     let bytes = |entry: &Entry| u64::from(entry.length);
-    let is_little = |part: u64, whole: u64| part * 100 < whole * u64::from(threshold);
+    let is_little = |part: u64, whole: u64| part * 100 < whole * u64::from(tolerated);
     let objects = unwanted().count() as u64;
     objects == 0
         || (is_little(objects, entries.len() as u64)
@@ -272,7 +272,7 @@ fn is_worth_moving(entries: &[Entry], wanted: &[bool], threshold: u8) -> bool {
 /// A copy that is gone or damaged: there may be another.
 fn is_lost(error: &Error) -> bool {
     match error {
-        Error::Damaged { .. } | Error::ObjectMissing { .. } => true,
+        Error::Damaged { .. } | Error::Unsupported { .. } | Error::ObjectMissing { .. } => true,
         Error::Store(error) => matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Truncated),
         _ => false,
     }

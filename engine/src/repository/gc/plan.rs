@@ -1,7 +1,8 @@
 //! Rule 11's choice: which packs should go. Any choice is safe; this one weighs what is freed against what must be copied for it.
 //!
 //! - *Dead*: no root needs anything in it.
-//! - *Partly dead*: at least the threshold's share is dead; those with most dead first.
+//! - *Partly dead*: at least the threshold's share is dead; those with most dead first. And so on with what is left, as long as over all
+//!   packs more than two fifths of that share is dead: many packs with a little each are a lot.
 //! - *Small*: eight or more of about the same size become one, so that many small nights do not end in many files.
 //!
 //! What a run has put that may be alive, or be repeated, is left alone for a while (patience.rs).
@@ -24,6 +25,11 @@ use crate::store::Key;
 const MERGED: usize = 8;
 /// A size class spans a factor of 2^3.
 const SIZE_CLASS_LOG2: u32 = 3;
+
+/// The share of dead bytes, in percent, that may be left over all packs, and in a block that is copied as it is.
+pub(crate) fn tolerated(threshold: u8) -> u8 {
+    threshold / 5 * 2
+}
 
 /// Why a pack goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,11 +94,28 @@ pub(crate) fn choose(core: &Core, view: &View, patience: &Patience, threshold: u
     plan.spared = spared.len() as u64;
     let (dead, mut rewrite): (Vec<_>, Vec<_>) =
         candidates.into_iter().map(|(pack, _)| pack).partition(|pack| pack.why == Why::Dead);
+    if threshold < 100 {
+        rewrite.extend(thinned(&mut sound, tolerated(threshold)));
+    }
     let dead_share = |pack: &Doomed| (pack.size - pack.live.min(pack.size)) * 1_000_000 / pack.size.max(1);
     rewrite.sort_by_key(|pack| (std::cmp::Reverse(dead_share(pack)), pack.id));
     rewrite.extend(small(sound, u64::from(core.profile.pack_bytes)));
     (plan.dead, plan.rewrite) = (dead, rewrite);
     Ok(plan)
+}
+
+/// Takes those with most dead out of packs, until no more than these percent of all that is left is dead.
+fn thinned(sound: &mut Vec<&PackWeight>, percent: u8) -> Vec<Doomed> {
+    let mut dead: u64 = sound.iter().map(|pack| pack.dead_bytes()).sum();
+    let limit = sound.iter().map(|pack| pack.live_bytes()).sum::<u64>() / 100 * u64::from(percent);
+    sound.sort_by_key(|pack| (pack.dead_bytes() * 1_000_000 / pack.size.max(1), pack.id));
+    let mut taken = Vec::new();
+    while dead > limit {
+        let Some(pack) = sound.pop().filter(|pack| pack.dead_bytes() > 0) else { break };
+        dead -= pack.dead_bytes();
+        taken.push(doomed(pack, Why::PartlyDead));
+    }
+    taken
 }
 
 fn doomed(pack: &PackWeight, why: Why) -> Doomed {

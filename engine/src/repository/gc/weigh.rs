@@ -52,6 +52,11 @@ impl PackWeight {
         self.dead() > 0 && u128::from(self.dead()) * 100 >= u128::from(self.total) * u128::from(percent)
     }
 
+    /// Sealed bytes of what is dead here.
+    pub(crate) fn dead_bytes(&self) -> u64 {
+        self.dead() >> FRACTION
+    }
+
     fn dead(&self) -> u64 {
         self.total.saturating_sub(self.live)
     }

@@ -181,8 +181,12 @@ fn only_a_later_archive_of_the_same_host_and_series_supersedes() {
     assert_eq!(judge(&session, &others, GRACE), SPARED);
     let later = [&others[..], &successor(&session), &others[..]].concat();
     assert_eq!(judge(&session, &later, GRACE), STALE);
-    let without = SessionRecord { series: String::new(), ..session };
-    assert_eq!(judge(&without, &[archive(HOST, "/", ago(10))], GRACE), SPARED, "who makes no archive has no successor");
+    let without = SessionRecord { host_id: [2; 16], series: String::new(), ..session };
+    assert_eq!(
+        judge(&without, &[archive([2; 16], "/", ago(10))], GRACE),
+        SPARED,
+        "who makes no archive has no successor"
+    );
 }
 
 #[test]
