@@ -114,7 +114,7 @@ impl<'r> Reader<'r> {
                 match read(&location) {
                     Ok(found) => return Ok(found),
                     Err(error @ (Error::Damaged { .. } | Error::Unsupported { .. } | Error::Store(_))) => {
-                        failure = Some(error)
+                        failure = Some(error);
                     }
                     Err(error) => return Err(error),
                 }
