@@ -12,7 +12,7 @@ use crate::store::{Key, StoreResult};
 use crate::sync::lock;
 
 /// So many files are synced at once: a journal commits together what waits together. 380 marks on ext4 took 3.7 to 6.1 s
-/// one by one, 0.3 to 1.9 s with 4, 0.3 to 0.9 s with 16; the slower the disk, the more there is to gain.
+/// one by one, 0.3 to 1.9 s with 4, 0.3 to 1.6 s with 16, on a busy machine; the slower the disk, the more there is to gain.
 const SYNCING: usize = 16;
 
 /// A file to be put.
