@@ -81,7 +81,7 @@ fn nothing_is_lost_when_processes_are_killed() {
     campaign.prune();
     campaign.check("before the last compaction");
     let kept = campaign.verify("before the last compaction");
-    let compacted = campaign.vault(&["compact", "-r", "repo", "--json"]).succeeds();
+    let compacted = campaign.vault(&["compact", "-r", "repo", "--threshold", "0", "--json"]).succeeds();
     campaign.check("after the last compaction");
     assert_eq!(campaign.verify("after the last compaction"), kept, "seed {seed}");
     campaign.compare_with_serial(&kept, &compacted.stdout);
@@ -284,7 +284,7 @@ impl Campaign {
             command.args([format!("series-{series}"), format!("trees/{series}"), "shared".to_owned()]);
             crate::sandbox::run(command.current_dir(self.sandbox.path("again"))).succeeds();
         }
-        self.vault(&["compact", "-r", "serial"]).succeeds();
+        self.vault(&["compact", "-r", "serial", "--threshold", "0"]).succeeds();
         let [campaign, serial] = ["repo", "serial"].map(|name| bytes(&self.sandbox.path(name)));
         let percent = campaign * 100 / serial;
         let text = format!("{campaign} bytes, {serial} in a serial run: {percent} %");
