@@ -1,7 +1,8 @@
 //! `compact`: gives back the space of what no archive needs. docs/gc.md, rules 9 to 16, one function a step in repository/gc/.
 //!
-//! 1. Deleted archives are purged, pending ones of dead runs expired.
-//! 2. A survey: what lives, how much of each pack; which packs should go.
+//! 1. A survey of what there will be without the archives that do not count: what lives, how much of each pack; which packs should go.
+//!    Something missing ends it here, before anything is deleted.
+//! 2. Deleted archives are purged, pending ones of dead runs expired.
 //! 3. Rounds of condemn, look, copy, reindex, drop: first what is wholly dead, which needs no room; then what is partly dead, no more
 //!    at a time than there is room for. Each round leaves the repository whole, whether or not there is another.
 //! 4. Marks without a manifest go, and the files of sessions that are over.
@@ -18,7 +19,7 @@ use crate::ops::check::{self, CheckOptions};
 use crate::progress::Monitor;
 use crate::repository::gc::look::{self, Imagined, Manifests, View};
 use crate::repository::gc::patience::Patience;
-use crate::repository::gc::plan::{self, Doomed, Plan, Why};
+use crate::repository::gc::plan::{self, Doomed, Plan};
 use crate::repository::gc::retire::{self, Retired};
 use crate::repository::gc::{self, Dropped, copy, reindex};
 use crate::repository::{Look, Packer, Repository};
@@ -195,7 +196,7 @@ impl Compaction<'_> {
             imagined.gone.extend(&retired.stale);
             view = self.settled_look(&imagined)?;
         }
-        if view.weights.missing.is_empty() { Ok((view, imagined.adopted)) } else { Err(self.incomplete(&view)) }
+        Ok((self.whole(view)?, imagined.adopted))
     }
 
     /// Takes away archives that do not count.
@@ -217,6 +218,10 @@ impl Compaction<'_> {
         drop(view);
         self.repository.load_index_and_adopt()?;
         let view = self.settled_look(&imagined)?;
+        self.whole(view)
+    }
+
+    fn whole(&self, view: View) -> Result<View> {
         if view.weights.missing.is_empty() { Ok(view) } else { Err(self.incomplete(&view)) }
     }
 
@@ -244,8 +249,7 @@ impl Compaction<'_> {
         if self.monitor.cancelled() {
             return Err(Error::Interrupted);
         }
-        let (core, manifests) = (self.repository.core(), &mut self.manifests);
-        core.with_reserve(|| look::look(self.repository, manifests, imagined, self.monitor))
+        look::look(self.repository, &mut self.manifests, imagined, self.monitor)
     }
 
     /// Something that an archive needs is nowhere. Where not even an entry of the index is left, the archive is known; else `check` finds it.
@@ -340,7 +344,7 @@ impl Compaction<'_> {
                 }
                 break;
             };
-            self.round(now, Why::PartlyDead)?;
+            self.round(now, Why::LivesInPart)?;
             budget = budget.saturating_sub(now.iter().map(|pack| pack.live).sum());
             rest = later;
         }
@@ -387,7 +391,7 @@ impl Compaction<'_> {
     fn note_dropped(&mut self, why: Why, dropped: Dropped) {
         let (count, bytes) = match why {
             Why::Dead => (&mut self.report.dead_packs, &mut self.report.dead_bytes),
-            Why::PartlyDead | Why::Small => (&mut self.report.rewritten_packs, &mut self.report.rewritten_bytes),
+            Why::LivesInPart => (&mut self.report.rewritten_packs, &mut self.report.rewritten_bytes),
         };
         *count += dropped.packs;
         *bytes += dropped.bytes;
@@ -400,7 +404,7 @@ impl Compaction<'_> {
         let tried = |record: &GcRecord| !record.packs.is_empty() && record.session != core.session;
         if !view.look.records.values().any(tried) {
             match reindex::reindex(core, view) {
-                Ok(_) => return gc::drop_packs(core, view),
+                Ok(()) => return gc::drop_packs(core, view),
                 // A full disk: what is condemned makes room.
                 Err(error) if is_full(&error) => {}
                 Err(error) => return Err(error),
@@ -430,6 +434,15 @@ impl Compaction<'_> {
         }
         Ok(if copied.objects >= view.weights.owed { Owed::Nothing } else { Owed::Left(copied.lost) })
     }
+}
+
+/// As what dropped packs are counted.
+#[derive(Clone, Copy)]
+enum Why {
+    /// Nothing in them lived.
+    Dead,
+    /// What lived in them was copied.
+    LivesInPart,
 }
 
 /// What is still to be copied after copying.

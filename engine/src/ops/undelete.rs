@@ -8,19 +8,14 @@
 //! only if it was. Two archives of a host may so have one number: a create counts on from those that are not deleted. Of these the
 //! higher id is the parent, and either will do, because a parent saves reading and decides nothing.
 
-use std::sync::Arc;
-
-use crate::compress::Compression;
-use crate::crypto::Purpose;
 use crate::error::{ArchiveProblem, Error, Result};
 use crate::format::manifest::Manifest;
-use crate::format::records::Verb;
-use crate::id::{FileId, ObjectId};
+use crate::id::ObjectId;
 use crate::ops::archives::{Selector, Wanted, choose_all, list_deleted};
 use crate::ops::check;
 use crate::ops::walk::each_object;
 use crate::progress::Monitor;
-use crate::repository::{Archive, Commit, Index, Packer, Reader, References, Repository, Stored, Superseded};
+use crate::repository::{Archive, Commit, Repository, Superseded};
 
 /// How often it starts again when objects are lost under its hands.
 const ROUNDS: usize = 4;
@@ -84,7 +79,7 @@ fn revive(repository: &Repository, deleted: Archive, monitor: &dyn Monitor) -> R
         }
         let (index, adopted) = repository.load_index_and_adopt()?;
         let manifest = Manifest { parent: Some(deleted.id), root_stamps: stamps, ..deleted.manifest.clone() };
-        let Some((references, put)) = gather(repository, index, &manifest)? else {
+        let Some((references, put)) = repository.gather(index, &manifest, &each_object)? else {
             if stamps.is_zero() {
                 return missing(repository, deleted, monitor);
             }
@@ -99,33 +94,6 @@ fn revive(repository: &Repository, deleted: Archive, monitor: &dyn Monitor) -> R
         monitor.note("stored objects were lost meanwhile; looking again");
     }
     missing(repository, deleted, monitor)
-}
-
-/// Finds a good copy of each object, or makes one of any copy that can be read. `None` if something can be read nowhere.
-fn gather(repository: &Repository, index: Index, manifest: &Manifest) -> Result<Option<(References, Vec<FileId>)>> {
-    let index = Arc::new(index);
-    let reader = Reader::new(repository, Arc::clone(&index));
-    let mut packer =
-        Packer::new(repository, Arc::clone(&index), Compression::default(), Verb::Create, &manifest.series());
-    let kept = index.pack_set();
-    let walked = each_object(&reader, manifest, &mut |purpose: Purpose, object| {
-        match packer.claim(&object) {
-            Stored::Known(number) => kept.insert(number),
-            Stored::New => packer.put_claimed(purpose, object, &reader.object(purpose, &object)?)?,
-        }
-        Ok(())
-    });
-    match walked {
-        Ok(()) => {}
-        Err(Error::ObjectMissing { .. } | Error::Damaged { .. }) => return Ok(None),
-        Err(error) => return Err(error),
-    }
-    let segments = packer.flush()?;
-    let mut packs = index.packs_of(&kept);
-    packs.extend(packer.packs());
-    packs.sort_unstable();
-    packs.dedup();
-    Ok(Some((References { packs }, segments)))
 }
 
 /// Says which paths need what is gone, unless the archive itself has been purged meanwhile.

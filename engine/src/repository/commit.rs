@@ -12,10 +12,10 @@ use crate::format::file::Class;
 use crate::format::manifest::Manifest;
 use crate::format::mark::Mark;
 use crate::format::records::Verb;
-use crate::id::{ArchiveId, ObjectId, PackId};
+use crate::id::{ArchiveId, FileId, ObjectId, PackId};
 use crate::repository::look::Look;
 use crate::repository::packer::Packer;
-use crate::repository::{Reader, Repository, Stored};
+use crate::repository::{Index, Reader, Repository, Stored};
 use crate::store::{Key, Kind};
 
 /// The packs that an archive's objects were found in or put into.
@@ -97,27 +97,38 @@ impl Repository {
 
     /// Rule 6: what has no good copy is sealed again under a new name, from a condemned pack as long as one stands.
     fn rescue(&self, manifest: &Manifest, each_object: &EachObject<'_>) -> Result<Option<Vec<(PackId, u64)>>> {
-        let index = Arc::new(self.load_index()?);
+        Ok(self.gather(self.load_index()?, manifest, each_object)?.map(|(references, _)| references.packs))
+    }
+
+    /// Finds a good copy of each object of an archive, or makes one of any copy that can be read: the packs, and the segments that were put.
+    /// `None` if something can be read nowhere.
+    pub(crate) fn gather(
+        &self,
+        index: Index,
+        manifest: &Manifest,
+        each_object: &EachObject<'_>,
+    ) -> Result<Option<(References, Vec<FileId>)>> {
+        let index = Arc::new(index);
         let mut packer =
             Packer::new(self, Arc::clone(&index), Compression::default(), Verb::Create, &manifest.series());
         let reader = Reader::new(self, Arc::clone(&index));
         let kept = index.pack_set();
-        let result = each_object(&reader, manifest, &mut |purpose, object| {
+        let walked = each_object(&reader, manifest, &mut |purpose, object| {
             match packer.claim(&object) {
                 Stored::Known(number) => kept.insert(number),
                 Stored::New => packer.put_claimed(purpose, object, &reader.object(purpose, &object)?)?,
             }
             Ok(())
         });
-        match result {
+        match walked {
             Ok(()) => {}
             Err(Error::ObjectMissing { .. } | Error::Damaged { .. }) => return Ok(None),
             Err(error) => return Err(error),
         }
-        packer.flush()?;
+        let segments = packer.flush()?;
         let mut packs = index.packs_of(&kept);
         packs.extend(packer.packs());
-        Ok(Some(packs))
+        Ok(Some((References { packs }, segments)))
     }
 
     /// Rule 7: what is listed from here on can be restored.

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use crate::chunker::Gear;
 use crate::crypto::{KeyRing, Subkey};
@@ -14,7 +14,6 @@ use crate::format::segment::{Segment, segment_groups};
 use crate::format::{FILE_LIMIT, FormatError, Opened};
 use crate::id::{FileId, RepositoryId};
 use crate::store::{Key, Kind, Store};
-use crate::sync::lock;
 
 mod archives;
 mod commit;
@@ -160,30 +159,27 @@ impl Repository {
         Ok((index, adopted))
     }
 
-    /// Loads the index that a look lists, for whoever deletes: a segment that cannot be read is an error.
-    pub(crate) fn load_whole_index_of(&self, look: &Look) -> Result<Index> {
-        let folder = Arc::new(CacheFolder::open(self.cache_dir.as_ref().map(|dir| dir.join("index")).as_deref())?);
-        let core = Arc::clone(&self.core);
-        let damaged = Arc::new(Mutex::new(None));
-        let noted = Arc::clone(&damaged);
-        let index = Index::load(folder, self.core.ring.subkey(Subkey::SealIndex), look, &move |id| {
-            core.read_segment(id).map_err(|error| {
-                let problem = error.to_string();
-                lock(&noted).get_or_insert(error);
-                Error::Internal(problem)
-            })
-        });
-        match lock(&damaged).take() {
-            Some(error) => Err(error),
-            None => index,
-        }
+    /// Loads the index that a look lists. A segment that is damaged is left out: the packs that it named say themselves what is in them
+    /// (rebuild.rs), and check names it.
+    pub(crate) fn load_index_of(&self, look: &Look) -> Result<Index> {
+        self.load_segments_of(look, &|core, id| match core.read_segment(id) {
+            Err(Error::Damaged { .. }) => Ok(None),
+            read => read,
+        })
     }
 
-    /// Loads the index that a look lists.
-    pub(crate) fn load_index_of(&self, look: &Look) -> Result<Index> {
+    /// The same for whoever deletes: a segment that cannot be read is an error.
+    pub(crate) fn load_whole_index_of(&self, look: &Look) -> Result<Index> {
+        self.load_segments_of(look, &Core::read_segment)
+    }
+
+    fn load_segments_of(
+        &self,
+        look: &Look,
+        read: &(dyn Fn(&Core, FileId) -> Result<Option<Segment>> + Sync),
+    ) -> Result<Index> {
         let folder = Arc::new(CacheFolder::open(self.cache_dir.as_ref().map(|dir| dir.join("index")).as_deref())?);
-        let core = Arc::clone(&self.core);
-        Index::load(folder, self.core.ring.subkey(Subkey::SealIndex), look, &move |id| core.read_segment(id))
+        Index::load(folder, self.core.ring.subkey(Subkey::SealIndex), look, &|id| read(&self.core, id))
     }
 }
 

@@ -118,14 +118,19 @@ pub fn check(repository: &Repository, options: CheckOptions, monitor: &dyn Monit
     for attempt in 1.. {
         let mut report = reading.clone();
         let before = structure(repository, monitor, &mut report, lost.clone())?;
-        let after = Look::index_for_check(repository.core())?;
-        let moved = before.segments != after.segments || before.records != after.records;
-        if report.findings.len() == reading.findings.len() || !moved || attempt == ATTEMPTS {
+        let sound = report.findings.len() == reading.findings.len();
+        if sound || attempt == ATTEMPTS || !has_moved(repository, &before)? {
             report.duration = watch.elapsed();
             return Ok(report);
         }
     }
     Err(Error::Internal("a check that never ended".to_owned()))
+}
+
+/// Whether others have put or removed segments or gc records since a look.
+fn has_moved(repository: &Repository, before: &Look) -> Result<bool> {
+    let after = Look::index_for_check(repository.core())?;
+    Ok(before.segments != after.segments || before.records != after.records)
 }
 
 /// Whether everything that an archive refers to is where the index says; gives what it went by.

@@ -48,7 +48,7 @@ impl Manifests {
     }
 }
 
-/// What a dry run thinks away or adds: it puts and deletes nothing, so it has to imagine what a real run would have done before.
+/// What a survey thinks away or adds: it puts and deletes nothing, so it has to imagine what will have been done when packs are condemned.
 #[derive(Debug, Default)]
 pub(crate) struct Imagined {
     /// Archives that are no roots.
@@ -57,7 +57,7 @@ pub(crate) struct Imagined {
     pub adopted: bool,
 }
 
-/// Looks. A run that deletes imagines nothing.
+/// Looks. Before packs are deleted nothing is imagined.
 pub(crate) fn look(
     repository: &Repository,
     manifests: &mut Manifests,

@@ -28,6 +28,14 @@ use crate::store::{Key, Kind};
 /// Most packs that one record names: it stays far below what a small file may have.
 const RECORD_PACKS: usize = 65_536;
 
+/// So many small files of one size class become one.
+const MERGED: usize = 8;
+
+/// Files of one class differ in size by less than a factor of 8.
+fn size_class(size: u64) -> u32 {
+    size.max(1).ilog2() / 3
+}
+
 /// Rule 11: from here on these packs go, whoever finishes it. Durable on return; never shrunk, never withdrawn.
 pub(crate) fn condemn(core: &Core, packs: &[PackId]) -> Result<()> {
     for packs in packs.chunks(RECORD_PACKS) {

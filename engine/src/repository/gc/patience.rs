@@ -170,7 +170,8 @@ fn read_record(core: &Core, key: &Key, id: &SessionId) -> Result<Option<SessionR
     Ok(payload.and_then(|payload| SessionRecord::decode(&payload).ok()))
 }
 
-fn apart(one: Timestamp, other: Timestamp) -> Duration {
+/// How far two times are from each other.
+pub(super) fn apart(one: Timestamp, other: Timestamp) -> Duration {
     let nanoseconds = |time: Timestamp| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanoseconds);
     let apart = nanoseconds(one).abs_diff(nanoseconds(other));
     u64::try_from(apart).map_or(Duration::MAX, Duration::from_nanos)

@@ -18,28 +18,13 @@ use crate::repository::Core;
 use crate::repository::gc::look::View;
 use crate::repository::gc::patience::{Patience, session_of};
 use crate::repository::gc::weigh::PackWeight;
+use crate::repository::gc::{MERGED, size_class};
 use crate::repository::index::PackState;
 use crate::store::Key;
-
-/// So many small packs of one size class become one.
-const MERGED: usize = 8;
-/// A size class spans a factor of 2^3.
-const SIZE_CLASS_LOG2: u32 = 3;
 
 /// The share of dead bytes, in percent, that may be left over all packs, and in a block that is copied as it is.
 pub(crate) fn tolerated(threshold: u8) -> u8 {
     threshold / 5 * 2
-}
-
-/// Why a pack goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Why {
-    /// Nothing in it lives.
-    Dead,
-    /// Too little of it lives.
-    PartlyDead,
-    /// It is one of many small ones.
-    Small,
 }
 
 /// A pack that should go.
@@ -51,8 +36,6 @@ pub(crate) struct Doomed {
     pub size: u64,
     /// Sealed bytes that must be copied first.
     pub live: u64,
-    /// Why it goes.
-    pub why: Why,
 }
 
 /// What should go, in this order.
@@ -72,28 +55,25 @@ pub(crate) struct Plan {
 pub(crate) fn choose(core: &Core, view: &View, patience: &Patience, threshold: u8) -> Result<Plan> {
     let mut plan = Plan::default();
     let known: HashSet<PackId> = view.weights.packs.iter().map(|pack| pack.id).collect();
-    let mut candidates = Vec::new();
+    let (mut dead, mut rewrite) = (Vec::new(), Vec::new());
     for (&id, &size) in view.look.packs.iter().filter(|(id, _)| !known.contains(id)) {
         if !view.look.condemned.contains(&id) {
-            candidates.push(Doomed { id, size, live: 0, why: Why::Dead });
+            dead.push(Doomed { id, size, live: 0 });
         }
     }
     let mut sound = Vec::new();
     for pack in &view.weights.packs {
         match pack.state {
-            PackState::Good(_) if pack.is_dead() => candidates.push(doomed(pack, Why::Dead)),
-            PackState::Good(_) if pack.is_dead_by(threshold) => candidates.push(doomed(pack, Why::PartlyDead)),
+            PackState::Good(_) if pack.is_dead() => dead.push(doomed(pack)),
+            PackState::Good(_) if pack.is_dead_by(threshold) => rewrite.push(doomed(pack)),
             PackState::Good(_) => sound.push(pack),
             PackState::Absent if view.look.packs.contains_key(&pack.id) => plan.strange += 1,
             PackState::Absent | PackState::Condemned => {}
         }
     }
-    let spared: Vec<bool> =
-        candidates.par_iter().map(|pack| is_spared(core, patience, pack.id)).collect::<Result<_>>()?;
-    let (spared, candidates): (Vec<_>, Vec<_>) = candidates.into_iter().zip(spared).partition(|(_, spared)| *spared);
-    plan.spared = spared.len() as u64;
-    let (dead, mut rewrite): (Vec<_>, Vec<_>) =
-        candidates.into_iter().map(|(pack, _)| pack).partition(|pack| pack.why == Why::Dead);
+    for packs in [&mut dead, &mut rewrite] {
+        plan.spared += spare(core, patience, packs)?;
+    }
     if threshold < 100 {
         rewrite.extend(thinned(&mut sound, tolerated(threshold)));
     }
@@ -113,27 +93,33 @@ fn thinned(sound: &mut Vec<&PackWeight>, percent: u8) -> Vec<Doomed> {
     while dead > limit {
         let Some(pack) = sound.pop().filter(|pack| pack.dead_bytes() > 0) else { break };
         dead -= pack.dead_bytes();
-        taken.push(doomed(pack, Why::PartlyDead));
+        taken.push(doomed(pack));
     }
     taken
 }
 
-fn doomed(pack: &PackWeight, why: Why) -> Doomed {
-    Doomed { id: pack.id, size: pack.size, live: pack.live_bytes(), why }
+fn doomed(pack: &PackWeight) -> Doomed {
+    Doomed { id: pack.id, size: pack.size, live: pack.live_bytes() }
 }
 
-fn is_spared(core: &Core, patience: &Patience, id: PackId) -> Result<bool> {
+/// Takes out the packs that are left alone for now; how many these are.
+fn spare(core: &Core, patience: &Patience, packs: &mut Vec<Doomed>) -> Result<u64> {
     if !patience.spares_any() {
-        return Ok(false);
+        return Ok(0);
     }
-    Ok(session_of(core, &Key::pack(id))?.is_some_and(|session| patience.spares(&session)))
+    let is_spared =
+        |pack: &Doomed| Ok(session_of(core, &Key::pack(pack.id))?.is_some_and(|session| patience.spares(&session)));
+    let spared: Vec<bool> = packs.par_iter().map(is_spared).collect::<Result<_>>()?;
+    let mut each = spared.iter();
+    packs.retain(|_| each.next() == Some(&false));
+    Ok((spared.len() - packs.len()) as u64)
 }
 
 /// Packs below a quarter of the usual size, where there are enough of one class and of about one size.
 fn small(sound: Vec<&PackWeight>, pack_bytes: u64) -> Vec<Doomed> {
     let mut small: Vec<&PackWeight> = sound.into_iter().filter(|pack| pack.size < pack_bytes / 4).collect();
-    let of = |pack: &&PackWeight| (pack.class == Class::Meta, pack.size.max(1).ilog2() / SIZE_CLASS_LOG2);
+    let of = |pack: &&PackWeight| (pack.class == Class::Meta, size_class(pack.size));
     small.sort_by_key(|pack| (of(pack), pack.id));
     let groups = small.chunk_by(|a, b| of(a) == of(b)).filter(|group| group.len() >= MERGED);
-    groups.flatten().map(|pack| doomed(pack, Why::Small)).collect()
+    groups.flatten().map(|pack| doomed(pack)).collect()
 }

@@ -9,23 +9,20 @@ use crate::format::file::Class;
 use crate::format::segment::{IndexedPack, Segment, segment_groups};
 use crate::id::{FileId, PackId};
 use crate::repository::gc::look::View;
+use crate::repository::gc::{MERGED, size_class};
 use crate::repository::{Archive, Core};
 use crate::store::{Key, Kind};
 
-/// So many segments of one size class become one.
-const MERGED: usize = 8;
-/// A size class spans a factor of 2^3.
-const SIZE_CLASS_LOG2: u32 = 3;
 /// Segments of this size are left alone, whatever their number.
 const SMALL_BYTES: u64 = 4 << 20;
 /// Segments that are read at a time.
 const READ_AT_ONCE: usize = 4;
 
-/// Puts the segments that take the place of others, then removes those others. Gives how many went.
-pub(crate) fn reindex(core: &Core, view: &View) -> Result<u64> {
+/// Puts the segments that take the place of others, then removes those others.
+pub(crate) fn reindex(core: &Core, view: &View) -> Result<()> {
     let replaced = chosen(view);
     if replaced.is_empty() {
-        return Ok(0);
+        return Ok(());
     }
     let mut writer =
         SegmentWriter { core, view, seen: HashSet::new(), packs: Vec::new(), bytes: 0, replaces: Vec::new() };
@@ -44,8 +41,7 @@ pub(crate) fn reindex(core: &Core, view: &View) -> Result<u64> {
     }
     writer.flush()?;
     let keys: Vec<Key> = replaced.iter().map(|id| Key::file(Kind::Index, *id)).collect();
-    core.store.remove_many(&keys)?;
-    Ok(replaced.len() as u64)
+    Ok(core.store.remove_many(&keys)?)
 }
 
 /// Which segments are replaced: those that name a pack of K or one that is gone, and small ones where there are many.
@@ -55,7 +51,7 @@ pub(crate) fn chosen(view: &View) -> Vec<FileId> {
         view.index.segment_packs().into_iter().filter(|(_, pack)| dying.contains(pack)).map(|(id, _)| id).collect();
     let mut classes: BTreeMap<u32, Vec<FileId>> = BTreeMap::new();
     for (id, size) in view.look.segments.iter().filter(|(_, size)| **size < SMALL_BYTES) {
-        classes.entry(size.max(&1).ilog2() / SIZE_CLASS_LOG2).or_default().push(*id);
+        classes.entry(size_class(*size)).or_default().push(*id);
     }
     chosen.extend(classes.into_values().filter(|ids| ids.len() >= MERGED).flatten());
     chosen.into_iter().collect()

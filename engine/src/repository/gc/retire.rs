@@ -8,8 +8,7 @@ use crate::error::{Error, Result};
 use crate::format::file::Class;
 use crate::format::records::GcRecord;
 use crate::id::ArchiveId;
-use crate::meta::Timestamp;
-use crate::repository::gc::patience::{Patience, session_of};
+use crate::repository::gc::patience::{Patience, apart, session_of};
 use crate::repository::{Archive, ArchiveListing, Core, Repository};
 use crate::store::{Key, Kind};
 
@@ -38,10 +37,11 @@ pub(crate) fn retired(
     patience: &Patience,
     grace: Duration,
 ) -> Result<Retired> {
-    let lost = |id: &&ArchiveId| !listing.manifests.contains(id) && !listing.deleted.contains(id);
-    let mut retired = Retired { bereft: listing.ok.iter().filter(lost).copied().collect(), ..Retired::default() };
+    let mut bereft = sorted(&listing.ok);
+    bereft.retain(|id| !listing.manifests.contains(id) && !listing.deleted.contains(id));
+    let mut retired = Retired { bereft, ..Retired::default() };
     let (named, facts) = (named_by(counting), repository.facts()?.trusted()?);
-    for &id in &sorted(&listing.manifests) {
+    for id in sorted(&listing.manifests) {
         if listing.deleted.contains(&id) && facts.is_protected(id) {
             retired.protected.push(id);
         } else if listing.deleted.contains(&id) {
@@ -71,17 +71,13 @@ fn is_stale(repository: &Repository, id: ArchiveId, patience: &Patience, grace: 
     }
     // No session: its run stored nothing and was cut off, or it is long over and the mark was lost. For that there is time to notice.
     match repository.archive(id) {
-        Ok(Some(archive)) => Ok(!is_within(archive.manifest.end, grace)),
+        // In whatever direction: clocks may be wrong either way.
+        Ok(Some(archive)) => Ok(apart(clock::now(), archive.manifest.end) >= grace),
         Ok(None) => Ok(false),
         // It will never count for anything, and as a root that nobody can read it would end every compaction.
         Err(Error::Damaged { .. }) => Ok(true),
         Err(error) => Err(error),
     }
-}
-
-/// Whether a time is less than this away, before or behind: clocks may be wrong either way.
-fn is_within(time: Timestamp, span: Duration) -> bool {
-    clock::now().seconds.abs_diff(time.seconds) < span.as_secs()
 }
 
 /// Rule 10: the manifest goes first; its marks stay until nobody can take it for an archive again (tidy).

@@ -55,7 +55,7 @@ pub enum PackState {
     Absent,
 }
 
-/// Reads and opens a segment; `None` if it is gone.
+/// Reads and opens a segment; `None` if it is gone, or if the index may do without it.
 pub(super) type ReadSegment<'a> = dyn Fn(FileId) -> Result<Option<Segment>> + Sync + 'a;
 
 #[derive(Debug)]
@@ -372,9 +372,8 @@ fn load_missing(
     let mut runs = Vec::new();
     let mut content = RunContent::default();
     for group in missing.chunks(4) {
-        for read in on_all_cores(group.to_vec(), |id| readable(id, read)) {
-            let (id, segment) = read?;
-            if let Some(segment) = segment {
+        for (id, segment) in on_all_cores(group.to_vec(), |id| (id, read(id))) {
+            if let Some(segment) = segment? {
                 collect(id, &segment, &mut content)?;
             }
         }
@@ -386,15 +385,6 @@ fn load_missing(
         runs.push(write_and_open(content, folder, cache_key)?);
     }
     Ok(runs)
-}
-
-/// A segment, or `None` if it is gone or damaged: the packs that it named say themselves what is in them (rebuild.rs), and check names it.
-fn readable(id: FileId, read: &ReadSegment<'_>) -> Result<(FileId, Option<Segment>)> {
-    match read(id) {
-        Ok(found) => Ok((id, found)),
-        Err(Error::Damaged { .. }) => Ok((id, None)),
-        Err(error) => Err(error),
-    }
 }
 
 fn collect(id: FileId, segment: &Segment, content: &mut RunContent) -> Result<()> {
