@@ -86,7 +86,8 @@ pub(crate) enum Verb {
                             vault restore db@2026-11-20 etc/passwd --target /tmp/look -n")]
     Restore(RestoreArgs),
     /// Verify the repository
-    #[command(after_help = "Example:\n  vault check -r /mnt/backup/vault\n  vault check --read-data --json")]
+    #[command(after_help = "Example:\n  vault check -r /mnt/backup/vault\n  vault check --read-data --json\n  \
+                            vault check --repair --from /mnt/usb/vault --yes")]
     Check(CheckArgs),
     /// Delete archives that no keep rule needs
     #[command(after_help = retention::PRUNE_HELP)]
@@ -106,6 +107,9 @@ pub(crate) enum Verb {
     /// Free the space of what no archive needs; may run beside anything else
     #[command(after_help = "Example:\n  vault compact -n\n  vault compact --max-repack 10GiB --max-duration 2h")]
     Compact(CompactArgs),
+    /// List what repairs have set aside, or remove it for good
+    #[command(after_help = "Example:\n  vault quarantine\n  vault quarantine --empty")]
+    Quarantine(QuarantineArgs),
     /// Add, list, remove, change and carry keys
     #[command(
         after_help = "Example:\n  vault key list\n  vault key change-passphrase\n  vault key export vault.key.txt"
@@ -293,6 +297,15 @@ pub(crate) struct CheckArgs {
     /// Open every block and compute every id again
     #[arg(long)]
     pub(crate) read_data: bool,
+    /// Say how what --read-data finds would be repaired; with --yes, do it
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// Repair
+    #[arg(long, requires = "repair")]
+    pub(crate) yes: bool,
+    /// Take what is lost from this repository, a copy or one with the same keys
+    #[arg(long, value_name = "REPO", requires = "repair")]
+    pub(crate) from: Option<OsString>,
     /// Show the report as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -302,6 +315,17 @@ pub(crate) struct CheckArgs {
     /// How many threads work [default: one for each core]
     #[arg(long, value_name = "N", value_parser = jobs)]
     pub(crate) jobs: Option<usize>,
+}
+
+/// `vault quarantine`.
+#[derive(Debug, Args)]
+pub(crate) struct QuarantineArgs {
+    /// Remove every file that is listed
+    #[arg(long)]
+    pub(crate) empty: bool,
+    /// Show the same as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `vault key`.

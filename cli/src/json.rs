@@ -15,8 +15,10 @@ use vault_engine::repository::Repository;
 
 use crate::{render, time};
 
+mod repair;
 mod retention;
 
+pub(crate) use repair::{QuarantineJson, RepairJson};
 pub(crate) use retention::{CompactJson, CompactionJson, DeleteJson, PruneJson, UndeleteJson};
 
 /// Which repository.

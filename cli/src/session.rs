@@ -9,8 +9,8 @@ use vault_engine::Error;
 use vault_engine::format::config::Profile;
 use vault_engine::id::RepositoryId;
 use vault_engine::ops::key;
-use vault_engine::repository::{InitOptions, OpenOptions, Probe, Repository, Secret};
-use vault_engine::store::{LocalStore, Store};
+use vault_engine::repository::{InitOptions, OpenOptions, Probe, Repository, Secret, lost_config};
+use vault_engine::store::{Key, Kind, LocalStore, Store};
 
 use crate::args::{Common, Encryption};
 use crate::exit::{Exit, failure};
@@ -74,6 +74,22 @@ impl Caller<'_> {
         let gathered = secrets::for_opening(place, &anything, self.common.key_file.as_deref(), self.signals)?;
         let options = OpenOptions { secrets: gathered.secrets, ..OpenOptions::default() };
         Ok(key::import(store.as_ref(), text, &options)?)
+    }
+
+    /// A `config` that is lost or damaged, as a key slot repeats it; `None` if it is whole.
+    pub(crate) fn lost_config(&self, place: &Place) -> Result<Option<Vec<u8>>> {
+        let store = store(place)?;
+        if store.size(&Key::config())?.is_some() && Repository::probe(store.as_ref()).is_ok() {
+            return Ok(None);
+        }
+        // Whether it is encrypted only config says: a secret is asked for, unless the slots need none.
+        let encrypted = !store.list(Kind::Keys)?.is_empty();
+        let anything =
+            Probe { id: RepositoryId::zero(), encrypted, has_passphrase_slot: true, has_key_file_slot: true };
+        let secrets = secrets::for_opening(place, &anything, self.common.key_file.as_deref(), self.signals)
+            .map(|gathered| gathered.secrets);
+        let options = OpenOptions { secrets: secrets.unwrap_or_default(), ..OpenOptions::default() };
+        Ok(lost_config(store.as_ref(), &options)?)
     }
 
     /// Makes a repository and opens it with what it was made with, so that nothing is asked twice.

@@ -52,7 +52,7 @@ fn exit(findings: &[Finding], warned: bool) -> Exit {
     }
 }
 
-fn line(finding: &Finding) -> String {
+pub(super) fn line(finding: &Finding) -> String {
     let severity = if finding.severity == Severity::Error { "error" } else { "warning" };
     let mut parts = vec![format!("{severity}: {}: {}", finding.file, render::text(&finding.message))];
     parts.extend(finding.object.map(|object| format!("object {}", object.to_hex())));

@@ -10,6 +10,8 @@ mod key;
 mod list;
 mod protect;
 mod prune;
+mod quarantine;
+mod repair;
 mod restore;
 mod undelete;
 mod version;
@@ -38,6 +40,7 @@ pub(crate) fn run(cli: Cli, signals: &Signals) -> Result<Exit> {
         Verb::List(args) => list::run(caller, &args),
         Verb::Info(args) => info::run(caller, &args),
         Verb::Restore(args) => restore::run(caller, &args),
+        Verb::Check(args) if args.repair => repair::run(caller, &args),
         Verb::Check(args) => check::run(caller, &args),
         Verb::Prune(args) => prune::run(caller, &args),
         Verb::Delete(args) => delete::run(caller, &args),
@@ -45,6 +48,7 @@ pub(crate) fn run(cli: Cli, signals: &Signals) -> Result<Exit> {
         Verb::Protect(args) => protect::run(caller, &args, true),
         Verb::Unprotect(args) => protect::run(caller, &args, false),
         Verb::Compact(args) => compact::run(caller, &args),
+        Verb::Quarantine(args) => quarantine::run(caller, &args),
         Verb::Key(args) => key::run(caller, args.verb),
         Verb::Version => version::run(),
     }

@@ -109,7 +109,8 @@ impl Campaign {
         };
         campaign.vault(&["init", "-r", "repo"]).succeeds();
         // The same keys, for they decide where files are cut.
-        let copied = Command::new("cp").arg("-a").args(["repo", "serial"].map(|name| campaign.sandbox.path(name))).status();
+        let copied =
+            Command::new("cp").arg("-a").args(["repo", "serial"].map(|name| campaign.sandbox.path(name))).status();
         assert!(copied.unwrap().success());
         campaign
     }

@@ -255,7 +255,13 @@ impl Compaction<'_> {
     /// Something that an archive needs is nowhere. Where not even an entry of the index is left, the archive is known; else `check` finds it.
     fn incomplete(&self, view: &View) -> Error {
         let object = view.weights.missing.first().map(ObjectId::to_hex).unwrap_or_default();
-        let mut archives: Vec<ArchiveId> = view.live.missing().iter().map(|(archive, _)| *archive).collect();
+        let mut archives: Vec<ArchiveId> = view
+            .live
+            .missing()
+            .iter()
+            .filter(|(_, id)| !view.excused.contains(id))
+            .map(|(archive, _)| *archive)
+            .collect();
         if archives.is_empty() {
             let options = CheckOptions { read_data: false, jobs: self.options.jobs };
             let findings = check::check(self.repository, options, self.monitor).map(|report| report.findings);
@@ -417,7 +423,7 @@ impl Compaction<'_> {
 
     /// Rule 13.
     fn copy(&mut self, view: &View) -> Result<Owed> {
-        if view.weights.owed == 0 {
+        if !view.weights.owes() {
             return Ok(Owed::Nothing);
         }
         let index = std::sync::Arc::clone(&view.index);

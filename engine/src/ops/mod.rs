@@ -9,6 +9,8 @@ pub mod info;
 pub mod key;
 pub mod protect;
 pub mod prune;
+pub mod quarantine;
+pub mod repair;
 pub mod restore;
 pub mod undelete;
 

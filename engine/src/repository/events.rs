@@ -4,6 +4,7 @@
 //! meanwhile stays. What cannot be read might protect an archive; whoever is about to delete one must ask [`Facts::trusted`].
 
 use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
@@ -11,12 +12,16 @@ use crate::clock;
 use crate::error::{Error, Result};
 use crate::format::file::Class;
 use crate::format::records::Event;
-use crate::id::{ArchiveId, FileId};
+use crate::id::{ArchiveId, FileId, ObjectId};
 use crate::repository::{Core, Repository, damaged};
 use crate::store::{Key, Kind};
 
 /// The kind of event that protects an archive, or takes protection back.
 const PROTECTED: u16 = 1;
+/// The kind of event by which a repair says which objects an archive lacks for good, or that it lacks none of them any more.
+const LOST: u16 = 2;
+/// Objects that one event names: it stays far below what a small file may have.
+const LOST_OBJECTS: usize = 16_384;
 /// The value that takes back. Anything else protects: a later version may say more there.
 const NOT: &[u8] = &[0];
 
@@ -24,13 +29,37 @@ const NOT: &[u8] = &[0];
 #[derive(Debug, Default)]
 pub struct Facts {
     protections: HashMap<ArchiveId, Vec<FileId>>,
+    losses: HashMap<ArchiveId, Losses>,
     unreadable: Vec<Error>,
+}
+
+/// What an archive lacks, and the events that say so.
+#[derive(Debug, Default)]
+struct Losses {
+    events: Vec<FileId>,
+    objects: HashSet<ObjectId>,
 }
 
 impl Facts {
     /// Whether an archive must not be deleted.
     pub fn is_protected(&self, archive: ArchiveId) -> bool {
         self.protections.contains_key(&archive)
+    }
+
+    /// Whether a repair has found that something of an archive is lost for good.
+    pub fn is_incomplete(&self, archive: ArchiveId) -> bool {
+        self.losses.contains_key(&archive)
+    }
+
+    /// The objects that an archive lacks for good.
+    pub fn losses(&self, archive: ArchiveId) -> &HashSet<ObjectId> {
+        static NONE: LazyLock<HashSet<ObjectId>> = LazyLock::new(HashSet::new);
+        self.losses.get(&archive).map_or(&NONE, |losses| &losses.objects)
+    }
+
+    /// Every object that some archive lacks for good: that it is nowhere ends no compaction.
+    pub(crate) fn lost_objects(&self) -> HashSet<ObjectId> {
+        self.losses.values().flat_map(|losses| &losses.objects).copied().collect()
     }
 
     /// What is wrong with each event that cannot be read.
@@ -57,18 +86,24 @@ impl Facts {
     }
 
     fn of(events: Vec<(FileId, Event)>) -> Self {
-        let taken_back: HashSet<(ArchiveId, FileId)> = events
+        let taken_back: HashSet<(ArchiveId, u16, FileId)> = events
             .iter()
-            .filter(|(_, event)| event.kind == PROTECTED)
-            .flat_map(|(_, event)| event.replaces.iter().map(|name| (event.archive, *name)))
+            .flat_map(|(_, event)| event.replaces.iter().map(|name| (event.archive, event.kind, *name)))
             .collect();
-        let mut protections: HashMap<ArchiveId, Vec<FileId>> = HashMap::new();
+        let mut facts = Self::default();
         for (name, event) in events {
-            if event.kind == PROTECTED && event.value != NOT && !taken_back.contains(&(event.archive, name)) {
-                protections.entry(event.archive).or_default().push(name);
+            match event.kind {
+                _ if taken_back.contains(&(event.archive, event.kind, name)) => {}
+                PROTECTED if event.value != NOT => facts.protections.entry(event.archive).or_default().push(name),
+                LOST if !event.value.is_empty() => {
+                    let losses = facts.losses.entry(event.archive).or_default();
+                    losses.events.push(name);
+                    losses.objects.extend(event.value.as_chunks().0.iter().map(|id| ObjectId::from_bytes(*id)));
+                }
+                _ => {}
             }
         }
-        Self { protections, unreadable: Vec::new() }
+        facts
     }
 }
 
@@ -105,15 +140,26 @@ impl Repository {
     }
 
     fn put_protection(&self, archive: ArchiveId, replaces: Vec<FileId>, value: &[u8]) -> Result<()> {
+        self.put_event(PROTECTED, archive, replaces, value)
+    }
+
+    /// Says which objects an archive lacks for good, in place of whatever `facts` knows; durable when it returns.
+    pub(crate) fn put_losses(&self, archive: ArchiveId, lost: &[ObjectId], facts: &Facts) -> Result<()> {
+        let mut before = facts.losses.get(&archive).map(|losses| losses.events.clone()).unwrap_or_default();
+        if lost.is_empty() && before.is_empty() {
+            return Ok(());
+        }
+        for objects in lost.chunks(LOST_OBJECTS) {
+            let value: Vec<u8> = objects.iter().flat_map(|id| *id.as_bytes()).collect();
+            self.put_event(LOST, archive, std::mem::take(&mut before), &value)?;
+        }
+        if before.is_empty() { Ok(()) } else { self.put_event(LOST, archive, before, &[]) }
+    }
+
+    fn put_event(&self, kind: u16, archive: ArchiveId, replaces: Vec<FileId>, value: &[u8]) -> Result<()> {
         self.check_writable()?;
-        let event = Event {
-            archive,
-            kind: PROTECTED,
-            host_id: self.core.host_id,
-            time: clock::now(),
-            replaces,
-            value: value.to_vec(),
-        };
+        let (host_id, time) = (self.core.host_id, clock::now());
+        let event = Event { archive, kind, host_id, time, replaces, value: value.to_vec() };
         self.core.put_sealed(Kind::Events, Class::Event, &event.encode())?;
         Ok(())
     }
@@ -168,5 +214,26 @@ mod tests {
     fn a_value_that_this_version_does_not_know_protects() {
         assert_eq!(protected(&[event(1, 1, &[], &[2]), event(2, 1, &[], &[])]), [1, 2]);
         assert_eq!(protected(&[event(1, 9, &[], &[1])]), [0; 0], "another kind says something else");
+    }
+
+    #[test]
+    fn losses_stand_until_they_are_taken_back_by_name_and_kind() {
+        let lost = |events: &[Event]| {
+            let named = (11..).zip(events).map(|(name, event)| (FileId::from_bytes([name; 32]), event.clone()));
+            let facts = Facts::of(named.collect());
+            let mut lost: Vec<_> = facts.lost_objects().into_iter().map(|id| id.as_bytes()[0]).collect();
+            lost.sort_unstable();
+            lost
+        };
+        let both = [[7; 32], [8; 32]].concat();
+        assert_eq!(lost(&[event(1, 2, &[], &both), event(2, 2, &[], &[9; 32])]), [7, 8, 9]);
+        assert_eq!(lost(&[event(1, 2, &[], &both), event(1, 2, &[11], &[9; 32])]), [9]);
+        assert_eq!(lost(&[event(1, 2, &[], &both), event(1, 2, &[11], &[])]), [0; 0]);
+        assert_eq!(
+            lost(&[event(1, 2, &[], &both), event(1, 1, &[11], &[])]),
+            [7, 8],
+            "another kind takes nothing back"
+        );
+        assert_eq!(lost(&[event(1, 2, &[], &both), event(2, 2, &[11], &[])]), [7, 8], "nor does another archive");
     }
 }

@@ -13,6 +13,7 @@ use crate::format::config::{Config, Profile};
 use crate::format::slot::{self, Bundle, Slot};
 use crate::format::{FILE_LIMIT, Opened};
 use crate::id::{DomainId, FileId, RepositoryId};
+use crate::repository::quarantine::keep_aside;
 use crate::repository::{Core, Repository, damaged, opened, read_optional};
 use crate::store::{Key, Kind, Store};
 
@@ -294,6 +295,34 @@ impl Repository {
         put_slot(store, bytes)?;
         Ok(config.repository)
     }
+}
+
+/// A `config` that is lost or damaged, as the key slot repeats it that one of the secrets opens; `None` if `config` is whole.
+///
+/// # Errors
+/// No slot opens.
+pub fn lost_config(store: &dyn Store, options: &OpenOptions) -> Result<Option<Vec<u8>>> {
+    if read_optional(store, &Key::config())?.is_some_and(|bytes| Config::decode(&bytes).is_ok()) {
+        return Ok(None);
+    }
+    let slots = read_slots(store)?;
+    for (id, slot) in &slots {
+        // With a secret at hand a slot that needs none is somebody else's: it would bring a repository without a key.
+        if (slot.kind == slot::SlotKind::Plain) != options.secrets.is_empty() {
+            continue;
+        }
+        if let Some(bundle) = try_slot(slot, &id.to_string(), options)? {
+            let bundle = opened(&Key::file(Kind::Keys, *id), bundle)?;
+            return Ok(Some(bundle.config.clone()));
+        }
+    }
+    Err(Error::Key(if slots.is_empty() { KeyProblem::NoSlot } else { KeyProblem::Wrong { slots: slots.len() } }))
+}
+
+/// Puts `config` back; what stands there is kept in the quarantine.
+pub fn put_config(store: &dyn Store, config: &[u8]) -> Result<()> {
+    keep_aside(store, &Key::config())?;
+    Ok(store.put(&Key::config(), config)?)
 }
 
 fn make_slot(ring: &KeyRing, config: &Config, kind: slot::SlotKind, secret: &[u8], name: &str) -> Result<Vec<u8>> {

@@ -25,6 +25,7 @@ pub fn verify(store: &dyn Store) -> Result<(), String> {
     check_interleaved_uploads(store)?;
     check_threads(store)?;
     check_removal(store)?;
+    check_keeping(store)?;
     check_many(store)?;
     check_reserve(store)?;
     check_empty(store)
@@ -237,6 +238,20 @@ fn check_removal(store: &dyn Store) -> Verdict {
         ok("remove", &key, store.remove(&key))?;
     }
     Ok(())
+}
+
+/// A second name stands when the first goes.
+fn check_keeping(store: &dyn Store) -> Verdict {
+    let (key, kept) = (Key::pack(PackId::from_bytes([0x5e; 32])), Key::listed(Kind::Quarantine, "packs-5e"));
+    expect_kind("keep", &key, store.keep_as(&key, &kept), StoreErrorKind::NotFound)?;
+    let bytes = pattern(MIB + 4097, 15);
+    upload(store, &key, &[&bytes])?;
+    ok("keep", &key, store.keep_as(&key, &kept))?;
+    expect_file(store, &key, &bytes)?;
+    ok("remove", &key, store.remove(&key))?;
+    expect_listing(store, Kind::Quarantine, &BTreeMap::from([(kept.name().to_owned(), bytes.len() as u64)]))?;
+    expect_file(store, &kept, &bytes)?;
+    ok("remove", &kept, store.remove(&kept))
 }
 
 /// Many at once are what they are one by one: some that exist, some of them twice, some gone, in every folder.

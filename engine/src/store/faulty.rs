@@ -27,12 +27,14 @@ pub enum Verb {
     List,
     /// [`Store::remove`].
     Remove,
+    /// [`Store::keep_as`].
+    Keep,
 }
 
 impl Verb {
     /// Whether it changes what others see.
     pub fn is_change(self) -> bool {
-        matches!(self, Self::Put | Self::Finish | Self::Remove)
+        matches!(self, Self::Put | Self::Finish | Self::Remove | Self::Keep)
     }
 
     /// The word for it, as messages and records show it.
@@ -47,6 +49,7 @@ impl Verb {
             Self::Finish => "finish",
             Self::List => "list",
             Self::Remove => "remove",
+            Self::Keep => "keep",
         }
     }
 }
@@ -230,6 +233,10 @@ impl Store for FaultyStore {
 
     fn settle(&self, key: &Key) -> StoreResult<()> {
         self.inner.settle(key)
+    }
+
+    fn keep_as(&self, key: &Key, kept: &Key) -> StoreResult<()> {
+        self.run(Verb::Keep, key.path(), || self.inner.keep_as(key, kept))
     }
 
     fn remove(&self, key: &Key) -> StoreResult<()> {

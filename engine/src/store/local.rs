@@ -11,7 +11,7 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::id::unhex;
 use crate::store::local::root::Root;
 use crate::store::local::upload::Session;
-use crate::store::{Key, Kind, Listed, Store, StoreResult, Upload};
+use crate::store::{Key, Kind, Listed, Store, StoreResult, Upload, copy};
 
 mod many;
 mod reserve;
@@ -226,6 +226,21 @@ impl Store for LocalStore {
         let (folder, path) = place(key)?;
         let settled = self.root.make_durable(&folder).and_then(|()| self.root.sync_folder(&folder));
         settled.map_err(|error| StoreError::io("sync the folder of", &path, error))
+    }
+
+    /// By a second link: it needs no room, and no byte has to be readable.
+    fn keep_as(&self, key: &Key, kept: &Key) -> StoreResult<()> {
+        let ((_, from), (folder, to)) = (place(key)?, place(kept)?);
+        let failed = |error| StoreError::io("keep", &from, error);
+        self.root.make_durable(&folder).map_err(failed)?;
+        match self.root.link(&from, &to) {
+            Ok(()) => self.root.sync_folder(&folder).map_err(failed),
+            // A file system without links.
+            Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported) => {
+                copy(self, key, kept)
+            }
+            Err(error) => Err(failed(error)),
+        }
     }
 
     fn remove(&self, key: &Key) -> StoreResult<()> {

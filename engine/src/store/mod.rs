@@ -11,7 +11,7 @@
 
 use std::fmt::{self, Debug};
 
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::id::{ArchiveId, FileId, PackId};
 
 mod faulty;
@@ -46,12 +46,23 @@ pub enum Kind {
     Gc,
     /// Writers that are alive.
     Sessions,
+    /// What a repair has set aside.
+    Quarantine,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 8] =
-        [Self::Config, Self::Keys, Self::Packs, Self::Index, Self::Archives, Self::Events, Self::Gc, Self::Sessions];
+    pub const ALL: [Self; 9] = [
+        Self::Config,
+        Self::Keys,
+        Self::Packs,
+        Self::Index,
+        Self::Archives,
+        Self::Events,
+        Self::Gc,
+        Self::Sessions,
+        Self::Quarantine,
+    ];
 
     /// The folder's name, or the file's for `config`.
     pub fn folder(self) -> &'static str {
@@ -64,6 +75,7 @@ impl Kind {
             Self::Events => "events",
             Self::Gc => "gc",
             Self::Sessions => "sessions",
+            Self::Quarantine => "quarantine",
         }
     }
 }
@@ -126,6 +138,14 @@ impl Key {
         &self.name
     }
 
+    /// The file that has this [`Key::path`]; `None` for what is no such path.
+    pub fn from_path(path: &str) -> Option<Self> {
+        let (folder, name) = path.split_once('/').unwrap_or((path, ""));
+        let kind = Kind::ALL.into_iter().find(|kind| kind.folder() == folder)?;
+        let key = Self { kind, name: name.rsplit('/').next().unwrap_or(name).to_owned() };
+        (key.path() == path).then_some(key)
+    }
+
     /// Relative path in a store of folders: `packs/ab/abcd…`, `archives/….ok`, `config`.
     pub fn path(&self) -> String {
         match self.kind {
@@ -185,6 +205,13 @@ pub trait Store: Debug + Send + Sync {
         Ok(())
     }
 
+    /// Keeps a file under a second name, which must be free; durable on `Ok`. Removing the first name leaves the second.
+    ///
+    /// What cannot be read must be kept too, as far as the store can: a copy is what is left to those that know no second names.
+    fn keep_as(&self, key: &Key, kept: &Key) -> StoreResult<()> {
+        copy(self, key, kept)
+    }
+
     /// Removes a file; durable on `Ok`. A file that is gone is no error.
     fn remove(&self, key: &Key) -> StoreResult<()>;
 
@@ -212,6 +239,21 @@ pub trait Store: Debug + Send + Sync {
     fn keep_reserve(&self) -> StoreResult<()> {
         Ok(())
     }
+}
+
+/// [`Store::keep_as`] by reading and writing.
+fn copy<S: Store + ?Sized>(store: &S, key: &Key, kept: &Key) -> StoreResult<()> {
+    const WINDOW: u64 = 1 << 20;
+    let size = store.size(key)?.ok_or_else(|| StoreError::new("keep", key.path(), StoreErrorKind::NotFound))?;
+    let mut upload = store.begin()?;
+    let mut at = 0;
+    while at < size {
+        let mut window = vec![0; usize::try_from(WINDOW.min(size - at)).unwrap_or(0)];
+        store.read_at(key, at, &mut window)?;
+        upload.append(&window)?;
+        at += window.len() as u64;
+    }
+    upload.finish(kept)
 }
 
 /// A file being written; dropped before `finish` it leaves nothing that counts.

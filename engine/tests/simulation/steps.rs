@@ -60,7 +60,7 @@ fn step_of(role: Role, asked: &Asked) -> Option<(Act, Place)> {
         Verb::Read | Verb::ReadAt => Act::Read,
         Verb::Size => Act::Inspect,
         Verb::Remove => Act::Remove,
-        Verb::Begin | Verb::Append => return None,
+        Verb::Begin | Verb::Append | Verb::Keep => return None,
     };
     let place = match asked.kind {
         // Segments never change: one that was listed may be read when packs/ has been listed, and one that has gone by then is missed.
@@ -73,7 +73,7 @@ fn step_of(role: Role, asked: &Asked) -> Option<(Act, Place)> {
             Some((_, "ok")) => Place::OkMark,
             Some(_) => Place::DeletedMark,
         },
-        Kind::Config | Kind::Keys | Kind::Events | Kind::Sessions => return None,
+        Kind::Config | Kind::Keys | Kind::Events | Kind::Sessions | Kind::Quarantine => return None,
     };
     Some((act, place))
 }

@@ -158,8 +158,23 @@ fn structure(repository: &Repository, monitor: &dyn Monitor, report: &mut CheckR
     for finding in report.findings.get_mut(missing).unwrap_or_default() {
         excuse(finding);
     }
+    recorded_losses(repository, report)?;
     look.segments = listed;
     Ok(look)
+}
+
+/// What a repair has recorded as lost is known: it is said each time, and is no news.
+fn recorded_losses(repository: &Repository, report: &mut CheckReport) -> Result<()> {
+    let facts = repository.facts()?;
+    for finding in report.findings.iter_mut().filter(|finding| !finding.harms.is_empty()) {
+        let Some(object) = finding.object else { continue };
+        if finding.harms.iter().all(|(archive, _)| facts.losses(*archive).contains(&object)) {
+            finding.severity = Severity::Warning;
+            finding.message =
+                "lost, as a repair has recorded; a create that finds the file in its source stores it again".to_owned();
+        }
+    }
+    Ok(())
 }
 
 /// What of one archive no pack holds, as far as the index can tell: path and problem.
@@ -176,6 +191,14 @@ pub(crate) fn losses(
         finding.harms.into_iter().map(move |(_, path)| (path, message.clone()))
     });
     Ok(harms.collect())
+}
+
+/// What these archives need and no pack holds: one finding an object. What cannot be said of an object is left to a check.
+pub(crate) fn absences(reader: &Reader<'_>, archives: &[Archive], monitor: &dyn Monitor) -> Result<Vec<Finding>> {
+    let mut report = CheckReport::default();
+    trace::archives(reader, archives, monitor, &mut report, &Lost::new())?;
+    report.findings.retain(|finding| finding.severity == Severity::Error && finding.object.is_some());
+    Ok(report.findings)
 }
 
 /// The archives that need one of these objects and can have it from no pack but the one named.

@@ -3,6 +3,7 @@
 //! A block most of which is wanted moves as it is, compressed as it was; of the others the wanted objects are collected into new blocks.
 //! Either way each id is computed over its plaintext before anything is sealed again.
 
+use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -69,10 +70,13 @@ pub(crate) fn copy(
             });
         }
     });
-    match failed.into_inner().unwrap_or_default() {
-        Some(error) => Err(error),
-        None => Ok(copier.done()),
+    if let Some(error) = failed.into_inner().unwrap_or_default() {
+        return Err(error);
     }
+    if copier.objects.load(Ordering::Relaxed) < view.weights.owed {
+        copier.sweep()?;
+    }
+    Ok(copier.done())
 }
 
 struct Copier<'a> {
@@ -111,10 +115,10 @@ impl Copier<'_> {
         }
     }
 
+    /// By what the pack says of itself: nothing else in it can be read.
     fn pack(&self, pack: &PackWeight, collected: &mut Collected) -> Result<()> {
-        let Some(directory) = rebuild::directory_of(self.repository.core(), pack.id, pack.size)? else {
-            return self.without_directory(pack, collected);
-        };
+        let Some(size) = self.view.look.packs.get(&pack.id) else { return Ok(()) };
+        let Some(directory) = rebuild::directory_of(self.repository.core(), pack.id, *size)? else { return Ok(()) };
         let damaged =
             |error| Error::Damaged { file: format!("packs/{}", pack.id.to_hex()), problem: format!("{error}") };
         for block in directory.blocks().map_err(damaged)? {
@@ -123,25 +127,33 @@ impl Copier<'_> {
             }
             let wanted: Vec<bool> = block.entries.iter().map(|entry| self.claim(&entry.id)).collect();
             if wanted.contains(&true) {
-                self.block(pack, &block, &wanted, collected)?;
+                self.block(pack, purpose_of(directory.class), &block, &wanted, collected)?;
             }
         }
         Ok(())
     }
 
-    /// The pack has gone, or nothing in it can be opened: what the index says was in it, from any other copy.
-    fn without_directory(&self, pack: &PackWeight, collected: &mut Collected) -> Result<()> {
-        if self.repository.store().size(&Key::pack(pack.id))?.is_none() {
-            return Ok(());
+    /// What is owed and was in no directory that could be read: from any other copy. A pack that has gone is looked for again.
+    fn sweep(&self) -> Result<()> {
+        let mut standing = HashSet::new();
+        for pack in self.view.weights.packs.iter().filter(|pack| pack.owed > 0) {
+            if self.repository.store().size(&Key::pack(pack.id))?.is_some() {
+                standing.insert(pack.id);
+            }
         }
-        let mut wanted = Vec::new();
+        let mut left = Vec::new();
         self.view.index.scan(&mut |object| {
-            if object.copies.iter().any(|copy| copy.pack == pack.number) && self.claim(&object.id) {
-                wanted.push(object.id);
+            let creditor = self.view.weights.creditor(object.copies).filter(|pack| standing.contains(&pack.id));
+            if let Some(pack) = creditor.filter(|_| self.claim(&object.id)) {
+                left.push((pack, object.id));
             }
             Ok(())
         })?;
-        wanted.iter().try_for_each(|id| self.copy_of_one(pack, id, collected))
+        let mut collected = Collected::default();
+        for (pack, id) in left {
+            self.copy_of_one(pack, purpose_of(pack.class), &id, &mut collected)?;
+        }
+        self.put(&mut collected)
     }
 
     /// Whether an object lives, has no good copy, and was not copied yet. Whoever is told so must copy it.
@@ -150,22 +162,28 @@ impl Copier<'_> {
         lives && self.packer.claim(id) == Stored::New
     }
 
-    fn block(&self, pack: &PackWeight, block: &BlockEntry, wanted: &[bool], collected: &mut Collected) -> Result<()> {
-        let purpose = purpose_of(pack.class);
+    fn block(
+        &self,
+        pack: &PackWeight,
+        purpose: Purpose,
+        block: &BlockEntry,
+        wanted: &[bool],
+        collected: &mut Collected,
+    ) -> Result<()> {
         let location = Location { pack: pack.id, offset: block.offset, body_length: block.body_length, position: 0 };
         let length = HEAD_LEN as u64 + u64::from(block.body_length);
-        let objects = wanted.iter().filter(|wanted| **wanted).count() as u64;
         match self.reader.block_to_move(purpose, &location) {
-            Ok((open, compressed)) => {
+            Ok((open, compressed)) if open.entries == block.entries => {
                 if is_worth_moving(&block.entries, wanted, self.tolerated) {
                     self.packer.put_compressed(purpose, compressed, &open.entries, open.plain.len())?;
                 } else {
                     self.collect(purpose, &open, &compressed, wanted, collected)?;
                 }
-                self.objects.fetch_add(objects, Ordering::Relaxed);
+                let copied = block.entries.iter().zip(wanted).filter(|(_, wanted)| **wanted);
+                copied.for_each(|(entry, _)| self.count(&entry.id));
             }
-            Err(error) if is_lost(&error) => self.copies_elsewhere(pack, block, wanted, collected)?,
-            Err(error) => return Err(error),
+            Err(error) if !is_lost(&error) => return Err(error),
+            _ => self.copies_elsewhere(pack, purpose, block, wanted, collected)?,
         }
         self.bytes.fetch_add(length, Ordering::Relaxed);
         if let Some(counters) = self.monitor.counters() {
@@ -178,31 +196,39 @@ impl Copier<'_> {
     fn copies_elsewhere(
         &self,
         pack: &PackWeight,
+        purpose: Purpose,
         block: &BlockEntry,
         wanted: &[bool],
         collected: &mut Collected,
     ) -> Result<()> {
         let wanted = block.entries.iter().zip(wanted).filter(|(_, wanted)| **wanted);
-        wanted.map(|(entry, _)| &entry.id).try_for_each(|id| self.copy_of_one(pack, id, collected))
+        wanted.map(|(entry, _)| &entry.id).try_for_each(|id| self.copy_of_one(pack, purpose, id, collected))
     }
 
-    fn copy_of_one(&self, pack: &PackWeight, id: &ObjectId, collected: &mut Collected) -> Result<()> {
-        let purpose = purpose_of(pack.class);
+    fn copy_of_one(&self, pack: &PackWeight, purpose: Purpose, id: &ObjectId, collected: &mut Collected) -> Result<()> {
         match self.reader.object(purpose, id) {
             Ok(bytes) => self.add(purpose, Compression::default(), *id, &bytes, collected)?,
-            Err(error) if is_lost(&error) && self.is_dispensable(id) => {}
+            Err(error) if is_lost(&error) && self.is_dispensable(id) => return Ok(()),
             Err(error) if is_lost(&error) => {
                 lock(&self.lost).push((pack.id, *id));
                 return Ok(());
             }
             Err(error) => return Err(error),
         }
-        self.objects.fetch_add(1, Ordering::Relaxed);
+        self.count(id);
         Ok(())
     }
 
+    /// What nobody needs to have is not owed.
+    fn count(&self, id: &ObjectId) {
+        if !self.is_dispensable(id) {
+            self.objects.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     fn is_dispensable(&self, id: &ObjectId) -> bool {
-        self.view.index.slot(id).is_some_and(|slot| self.view.live.is_dispensable(slot))
+        self.view.excused.contains(id)
+            || self.view.index.slot(id).is_some_and(|slot| self.view.live.is_dispensable(slot))
     }
 
     fn collect(

@@ -29,7 +29,7 @@ use crate::sync::lock;
 /// Most objects that are taken up at a time: they are sorted, so that each of their blocks is opened once.
 const BATCH: usize = 1 << 16;
 /// Most missing objects that are named.
-const MOST_MISSING: usize = 1000;
+const MOST_MISSING: usize = 1 << 20;
 
 /// What the archives that exist refer to, by slots of the index that it was counted with.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use crate::error::Result;
-use crate::id::ArchiveId;
+use crate::id::{ArchiveId, ObjectId};
 use crate::progress::Monitor;
 use crate::repository::gc::live::Live;
 use crate::repository::gc::weigh::{Weights, weigh};
@@ -27,6 +27,8 @@ pub(crate) struct View {
     pub index: Arc<Index>,
     /// Which of them a root needs.
     pub live: Live,
+    /// What a repair has found to be lost for good.
+    pub excused: HashSet<ObjectId>,
     /// How much of each pack that is.
     pub weights: Weights,
 }
@@ -65,6 +67,8 @@ pub(crate) fn look(
     monitor: &dyn Monitor,
 ) -> Result<View> {
     let core = repository.core();
+    // Before all others: what is recorded later is not excused yet.
+    let excused = repository.facts()?.lost_objects();
     let mut look = Look::gc(core)?;
     let listed: BTreeSet<ArchiveId> =
         repository.list_archives()?.manifests.into_iter().filter(|id| !imagined.gone.contains(id)).collect();
@@ -75,6 +79,6 @@ pub(crate) fn look(
         index.add_unnamed(&rebuild::orphans(core, &look, &index)?)?;
     }
     let live = Live::count(repository, &index, &roots, monitor)?;
-    let weights = weigh(&index, &live)?;
-    Ok(View { look, listed, roots, index, live, weights })
+    let weights = weigh(&index, &live, &excused)?;
+    Ok(View { look, listed, roots, index, live, excused, weights })
 }

@@ -3,6 +3,8 @@
 //! An object that is stored several times lives in one place: in the pack that holds most of what lives nowhere else, so that the other
 //! copies die together. An object weighs its share of its block as it is sealed; nothing but the choice of packs depends on it.
 
+use std::collections::HashSet;
+
 use crate::error::Result;
 use crate::format::block::HEAD_LEN;
 use crate::format::file::Class;
@@ -19,8 +21,6 @@ const NAMED: usize = 16;
 /// A pack that the index knows.
 #[derive(Clone, Debug)]
 pub(crate) struct PackWeight {
-    /// Which of the packs of the index.
-    pub number: u32,
     /// Its name.
     pub id: PackId,
     /// The size that the index gives.
@@ -67,18 +67,17 @@ impl PackWeight {
 pub(crate) struct Weights {
     /// Packs, as the index numbers them.
     pub packs: Vec<PackWeight>,
-    /// Objects that live and whose last copies are in condemned packs.
+    /// Objects that live, that nobody can do without, and whose last copies are in condemned packs.
     pub owed: u64,
     /// Objects that live and of which no pack that exists has a copy; the first few.
     pub missing: Vec<ObjectId>,
     doubled: bool,
 }
 
-/// Weighs the packs of an index.
-pub(crate) fn weigh(index: &Index, live: &Live) -> Result<Weights> {
+/// Weighs the packs of an index. What is `excused` is lost for good: that it is nowhere is no reason to stop.
+pub(crate) fn weigh(index: &Index, live: &Live, excused: &HashSet<ObjectId>) -> Result<Weights> {
     let mut weights = Weights::default();
-    weights.packs.extend((0..).zip(index.packs()).map(|(number, pack)| PackWeight {
-        number,
+    weights.packs.extend(index.packs().into_iter().map(|pack| PackWeight {
         id: pack.id,
         size: pack.size,
         class: pack.class,
@@ -88,9 +87,10 @@ pub(crate) fn weigh(index: &Index, live: &Live) -> Result<Weights> {
         unique: 0,
         live: 0,
     }));
-    weights.missing.extend(live.missing().iter().map(|(_, id)| *id).take(NAMED));
+    let missing = live.missing().iter().map(|(_, id)| *id).filter(|id| !excused.contains(id));
+    weights.missing.extend(missing.take(NAMED));
     index.scan(&mut |object| {
-        weights.count(object, live);
+        weights.count(object, live, excused);
         Ok(())
     })?;
     for pack in &mut weights.packs {
@@ -106,6 +106,18 @@ pub(crate) fn weigh(index: &Index, live: &Live) -> Result<Weights> {
 }
 
 impl Weights {
+    /// Whether there is anything to copy.
+    pub(crate) fn owes(&self) -> bool {
+        self.packs.iter().any(|pack| pack.owed > 0)
+    }
+
+    /// The condemned pack out of which an object must be copied that has no good copy.
+    pub(crate) fn creditor(&self, copies: &[ScannedCopy]) -> Option<&PackWeight> {
+        let condemned = |copy: &&ScannedCopy| self.state(copy) == PackState::Condemned;
+        let owed = !copies.iter().any(|copy| self.is_good(copy));
+        copies.iter().find(condemned).filter(|_| owed).and_then(|copy| self.packs.get(copy.pack as usize))
+    }
+
     fn state(&self, copy: &ScannedCopy) -> PackState {
         self.packs.get(copy.pack as usize).map_or(PackState::Absent, |pack| pack.state)
     }
@@ -120,7 +132,7 @@ impl Weights {
         }
     }
 
-    fn count(&mut self, object: &Scanned<'_>, live: &Live) {
+    fn count(&mut self, object: &Scanned<'_>, live: &Live, excused: &HashSet<ObjectId>) {
         for copy in object.copies {
             self.change(copy, |pack| pack.total += weight(copy));
         }
@@ -134,23 +146,24 @@ impl Weights {
                 self.change(&only, |pack| pack.unique += weight(&only));
             }
             (Some(_), Some(_)) => self.doubled = true,
-            (None, _) => self.owe(object, live),
+            (None, _) => self.owe(object, excused.contains(&object.id) || live.is_dispensable(object.slot)),
         }
     }
 
-    /// No good copy: it must be copied out of a condemned pack, if there is one.
-    fn owe(&mut self, object: &Scanned<'_>, live: &Live) {
+    /// No good copy: it must be copied out of a condemned pack, if there is one. What is dispensable is copied if it can be read.
+    fn owe(&mut self, object: &Scanned<'_>, dispensable: bool) {
         let condemned: Vec<ScannedCopy> =
             object.copies.iter().filter(|copy| self.state(copy) == PackState::Condemned).copied().collect();
-        if condemned.is_empty() {
-            if self.missing.len() < NAMED && !live.is_dispensable(object.slot) {
-                self.missing.push(object.id);
-            }
-            return;
-        }
-        self.owed += 1;
         for copy in &condemned {
             self.change(copy, |pack| pack.owed += 1);
+        }
+        if dispensable {
+            return;
+        }
+        if !condemned.is_empty() {
+            self.owed += 1;
+        } else if self.missing.len() < NAMED {
+            self.missing.push(object.id);
         }
     }
 

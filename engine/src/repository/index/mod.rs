@@ -313,11 +313,12 @@ impl PackSet {
 }
 
 fn state(pack: &RunPack, look: &Look, numbers: &mut HashMap<PackId, u32>, known: &mut Vec<(PackId, u64)>) -> PackState {
-    if look.packs.get(&pack.id) != Some(&pack.size) {
-        return PackState::Absent;
-    }
-    if look.condemned.contains(&pack.id) {
-        return PackState::Condemned;
+    match look.packs.get(&pack.id) {
+        None => return PackState::Absent,
+        // Of whatever size: what can be read of it is copied before it goes.
+        Some(_) if look.condemned.contains(&pack.id) => return PackState::Condemned,
+        Some(size) if *size != pack.size => return PackState::Absent,
+        Some(_) => {}
     }
     PackState::Good(PackNumber(*numbers.entry(pack.id).or_insert_with(|| {
         known.push((pack.id, pack.size));

@@ -65,6 +65,11 @@ impl Root {
         Ok(rustix::fs::renameat(&self.folder, from, &self.folder, to)?)
     }
 
+    /// Gives a file a second name, which must be free.
+    pub(super) fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        Ok(rustix::fs::linkat(&self.folder, from, &self.folder, to, AtFlags::empty())?)
+    }
+
     /// Removes a name; whether it was there.
     pub(super) fn unlink(&self, path: &str) -> io::Result<bool> {
         match rustix::fs::unlinkat(&self.folder, path, AtFlags::empty()) {
