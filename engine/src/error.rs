@@ -107,6 +107,17 @@ pub enum Error {
     Internal(String),
 }
 
+impl Error {
+    /// Whether it says that a copy of something is gone or damaged: there may be another, and no second try makes this one better.
+    pub fn is_loss(&self) -> bool {
+        match self {
+            Self::Damaged { .. } | Self::Unsupported { .. } | Self::ObjectMissing { .. } => true,
+            Self::Store(error) => matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Truncated),
+            _ => false,
+        }
+    }
+}
+
 fn listed(needed_by: &[String]) -> String {
     if needed_by.is_empty() { String::new() } else { format!(", and needed by {}", needed_by.join(", ")) }
 }

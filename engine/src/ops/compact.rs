@@ -17,11 +17,12 @@ use crate::format::records::{GcRecord, Verb};
 use crate::id::{ArchiveId, ObjectId, PackId};
 use crate::ops::check::{self, CheckOptions};
 use crate::progress::Monitor;
+use crate::repository::gc::copy::{self, Demand};
 use crate::repository::gc::look::{self, Imagined, Manifests, View};
 use crate::repository::gc::patience::Patience;
 use crate::repository::gc::plan::{self, Doomed, Plan};
 use crate::repository::gc::retire::{self, Retired};
-use crate::repository::gc::{self, Dropped, copy, reindex};
+use crate::repository::gc::{self, Dropped, reindex};
 use crate::repository::{Look, Packer, Repository};
 
 /// Looks until what is owed could be copied: sources may go while they are read, if other compactions run.
@@ -184,7 +185,7 @@ impl Compaction<'_> {
     /// What there will be when the archives that do not count are gone, and whether packs that no segment names are needed for it.
     fn survey(&mut self, retired: &mut Retired) -> Result<(View, bool)> {
         let mut imagined =
-            Imagined { gone: retired.purged.iter().chain(&retired.stale).copied().collect(), adopted: false };
+            Imagined { gone: retired.purged.iter().chain(&retired.stale).copied().collect(), ..Imagined::default() };
         let mut view = self.look_imagining(&imagined)?;
         if !view.weights.missing.is_empty() {
             imagined.adopted = true;
@@ -428,7 +429,8 @@ impl Compaction<'_> {
         }
         let index = std::sync::Arc::clone(&view.index);
         let mut packer = Packer::new(self.repository, index, Compression::default(), Verb::Compact, "");
-        let copied = copy::copy(self.repository, view, &packer, plan::tolerated(self.options.threshold), self.monitor);
+        let demand = Demand { tolerated: plan::tolerated(self.options.threshold), all_of: None };
+        let copied = copy::copy(self.repository, view, &packer, demand, self.monitor);
         // What was copied before something failed is made durable too, so that the next run need not do it again.
         let flushed = packer.flush();
         let copied = copied?;

@@ -20,7 +20,7 @@ use crate::ops::create::{CreateOptions, FilesCache, create};
 use crate::ops::walk::each_object;
 use crate::pattern::PatternSet;
 use crate::progress::{Monitor, Silent};
-use crate::repository::gc::live::Live;
+use crate::repository::gc::live::{Live, Unreadable};
 use crate::repository::{Archive, Index, InitOptions, OpenOptions, Reader, Repository, Secret};
 use crate::store::{FaultyStore, Key, Kind, MemoryStore, Store};
 
@@ -108,7 +108,7 @@ impl Place {
     }
 
     fn count(&self, index: &Arc<Index>, archives: &[Archive]) -> Result<Live> {
-        Live::count(&self.repository(), index, archives, &Silent)
+        Live::count(&self.repository(), index, archives, Unreadable::EndsAll, &Silent)
     }
 
     /// Removes the files of a kind that are not among these.
@@ -165,7 +165,8 @@ fn words(index: &Index, live: &Live) -> Vec<u32> {
 #[track_caller]
 fn assert_right(place: &Place, index: &Arc<Index>, archives: &[Archive], live: &Live) {
     assert_eq!(live.missing(), []);
-    let full = Live::count(&place.open(place.store.clone(), false), index, archives, &Silent).unwrap();
+    let full =
+        Live::count(&place.open(place.store.clone(), false), index, archives, Unreadable::EndsAll, &Silent).unwrap();
     assert_eq!(words(index, live), words(index, &full), "not what a count from nothing says");
     let plain = counted(place, index, archives);
     let ids: BTreeSet<_> = plain.keys().map(|(kind, id)| (kind.purpose(), *id)).collect();
@@ -261,7 +262,7 @@ fn reads(place: &Place, archives: &[Archive]) -> usize {
     let repository = place.open(store.clone(), true);
     let index = Arc::new(repository.load_index().unwrap());
     store.take_operations();
-    let live = Live::count(&repository, &index, archives, &Silent).unwrap();
+    let live = Live::count(&repository, &index, archives, Unreadable::EndsAll, &Silent).unwrap();
     let operations = store.take_operations();
     assert_right(place, &index, archives, &live);
     assert!(operations.iter().all(|operation| operation.key.starts_with("packs/")), "{operations:?}");
@@ -315,7 +316,7 @@ fn reads_with(place: &Place, index: &Arc<Index>, archives: &[Archive]) -> usize 
     let store = FaultyStore::new(Arc::new(place.store.clone()));
     let repository = place.open(store.clone(), true);
     store.take_operations();
-    Live::count(&repository, index, archives, &Silent).unwrap();
+    Live::count(&repository, index, archives, Unreadable::EndsAll, &Silent).unwrap();
     store.take_operations().len()
 }
 
@@ -401,11 +402,11 @@ fn whoever_asks_to_stop_is_heard_whatever_is_being_counted() {
     let (place, archives) = two();
     let index = place.index();
     let before = fs::read(place.state()).unwrap();
-    let stopped = Live::count(&place.repository(), &index, &archives[1..], &Stop);
+    let stopped = Live::count(&place.repository(), &index, &archives[1..], Unreadable::EndsAll, &Stop);
     assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");
     assert_eq!(fs::read(place.state()).unwrap(), before);
     fs::remove_file(place.state()).unwrap();
-    let stopped = Live::count(&place.repository(), &index, &archives, &Stop);
+    let stopped = Live::count(&place.repository(), &index, &archives, Unreadable::EndsAll, &Stop);
     assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");
 }
 

@@ -19,6 +19,7 @@ mod model;
 mod power;
 #[path = "../protocol/mod.rs"]
 mod protocol;
+mod repair;
 mod retention;
 mod sample;
 mod store;

@@ -170,8 +170,8 @@ fn recorded_losses(repository: &Repository, report: &mut CheckReport) -> Result<
         let Some(object) = finding.object else { continue };
         if finding.harms.iter().all(|(archive, _)| facts.losses(*archive).contains(&object)) {
             finding.severity = Severity::Warning;
-            finding.message =
-                "lost, as a repair has recorded; a create that finds the file in its source stores it again".to_owned();
+            let advice = "a create that finds the file in its source stores it again";
+            finding.message = format!("lost, as a repair has recorded; {advice}");
         }
     }
     Ok(())
@@ -298,9 +298,29 @@ fn readable_archives(repository: &Repository, report: &mut CheckReport) -> Resul
         }
     }
     lost_marks(repository, &listing, &archives, report);
+    uncounted(repository, &listing, report)?;
     archives.sort_by_key(|archive| (archive.manifest.time, archive.id));
     report.archives = archives.len() as u64;
     Ok(archives)
+}
+
+/// Manifests that do not count, because they are deleted or pending: as roots that nobody can read they end every compaction.
+fn uncounted(repository: &Repository, listing: &ArchiveListing, report: &mut CheckReport) -> Result<()> {
+    let counting: HashSet<ArchiveId> = listing.counting().collect();
+    let mut others: Vec<ArchiveId> = listing.manifests.iter().filter(|id| !counting.contains(id)).copied().collect();
+    others.sort_unstable();
+    for id in others {
+        match repository.archive(id) {
+            Ok(_) => {}
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(error) => {
+                let message =
+                    format!("{error}; it does not count, so no archive is harmed, but no compaction can go on");
+                report.finding(Severity::Error, Key::archive(id).to_string(), None, message);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Archives without a mark that others name: whoever did so saw it.

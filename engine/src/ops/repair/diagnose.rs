@@ -40,7 +40,16 @@ pub struct Treatment {
 /// One treatment for each file.
 pub(super) fn treatments(repository: &Repository, found: &CheckReport) -> Result<Vec<Treatment>> {
     let keys: BTreeSet<Key> = found.findings.iter().filter_map(|finding| Key::from_path(&finding.file)).collect();
-    keys.into_iter().map(|key| treatment(repository, key)).collect()
+    let mut treatments: Vec<Treatment> =
+        keys.into_iter().map(|key| treatment(repository, key)).collect::<Result<_>>()?;
+    // A mark whose manifest is found under another name stays.
+    let found = |one: &Treatment| match &one.remedy {
+        Remedy::PutInPlace(right) => ArchiveId::from_hex(right.name()).map(Key::ok_mark),
+        _ => None,
+    };
+    let counted: BTreeSet<Key> = treatments.iter().filter_map(found).collect();
+    treatments.retain(|one| !counted.contains(&one.key));
+    Ok(treatments)
 }
 
 fn treatment(repository: &Repository, key: Key) -> Result<Treatment> {

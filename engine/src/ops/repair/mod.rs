@@ -140,7 +140,13 @@ impl Repair<'_> {
         match &treatment.remedy {
             Remedy::PutInPlace(right) => repository.put_in_place(key, right),
             Remedy::MarkAgain(archive, mark) => repository.put_mark(*mark, *archive),
-            Remedy::SetAside => repository.core().set_aside(key),
+            Remedy::SetAside => {
+                repository.core().set_aside(key)?;
+                // The marks of an archive say nothing without it.
+                let archive = ArchiveId::from_hex(key.name()).filter(|_| key.kind() == Kind::Archives);
+                let marks = archive.into_iter().flat_map(|id| [Key::ok_mark(id), Key::deleted_mark(id)]);
+                marks.into_iter().try_for_each(|mark| repository.core().set_aside(&mark))
+            }
             Remedy::Salvage | Remedy::Forget | Remedy::Leave => Ok(()),
         }
     }

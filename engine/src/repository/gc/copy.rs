@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::compress::{Codec, Compression};
 use crate::crypto::Purpose;
-use crate::error::{Error, Result, StoreErrorKind};
+use crate::error::{Error, Result};
 use crate::format::block::{BlockContent, Compressed, Entry, HEAD_LEN, OpenBlock};
 use crate::format::pack::BlockEntry;
 use crate::id::{ObjectId, PackId};
@@ -34,16 +34,32 @@ pub(crate) struct Copied {
     pub lost: Vec<(PackId, ObjectId)>,
 }
 
+/// What is to be copied.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Demand<'a> {
+    /// Share of a block, in percent, that may be unwanted if it is moved as it is.
+    pub tolerated: u8,
+    /// Packs out of which everything is copied that can be read, needed or not: for a repair.
+    pub all_of: Option<&'a HashSet<PackId>>,
+}
+
+impl Demand<'_> {
+    fn wants_all_of(&self, pack: &PackId) -> bool {
+        self.all_of.is_some_and(|packs| packs.contains(pack))
+    }
+}
+
 /// Copies what a view owes, and gives what could be copied: fewer objects than are owed, if a source has gone or is damaged.
 /// The packer makes it durable and indexed.
 pub(crate) fn copy(
     repository: &Repository,
     view: &View,
     packer: &Packer,
-    tolerated: u8,
+    demand: Demand<'_>,
     monitor: &dyn Monitor,
 ) -> Result<Copied> {
-    let mut owing: Vec<&PackWeight> = view.weights.packs.iter().filter(|pack| pack.owed > 0).collect();
+    let mut owing: Vec<&PackWeight> =
+        view.weights.packs.iter().filter(|pack| pack.owed > 0 || demand.wants_all_of(&pack.id)).collect();
     owing.sort_by_key(|pack| pack.id);
     let reader = Reader::new(repository, std::sync::Arc::clone(&view.index));
     let copier = Copier {
@@ -51,7 +67,7 @@ pub(crate) fn copy(
         view,
         packer,
         reader,
-        tolerated,
+        demand,
         monitor,
         objects: AtomicU64::new(0),
         bytes: AtomicU64::new(0),
@@ -84,7 +100,7 @@ struct Copier<'a> {
     view: &'a View,
     packer: &'a Packer,
     reader: Reader<'a>,
-    tolerated: u8,
+    demand: Demand<'a>,
     monitor: &'a dyn Monitor,
     objects: AtomicU64,
     bytes: AtomicU64,
@@ -125,7 +141,7 @@ impl Copier<'_> {
             if self.monitor.cancelled() {
                 return Err(Error::Interrupted);
             }
-            let wanted: Vec<bool> = block.entries.iter().map(|entry| self.claim(&entry.id)).collect();
+            let wanted: Vec<bool> = block.entries.iter().map(|entry| self.claim(pack, &entry.id)).collect();
             if wanted.contains(&true) {
                 self.block(pack, purpose_of(directory.class), &block, &wanted, collected)?;
             }
@@ -144,7 +160,7 @@ impl Copier<'_> {
         let mut left = Vec::new();
         self.view.index.scan(&mut |object| {
             let creditor = self.view.weights.creditor(object.copies).filter(|pack| standing.contains(&pack.id));
-            if let Some(pack) = creditor.filter(|_| self.claim(&object.id)) {
+            if let Some(pack) = creditor.filter(|pack| self.claim(pack, &object.id)) {
                 left.push((pack, object.id));
             }
             Ok(())
@@ -156,10 +172,13 @@ impl Copier<'_> {
         self.put(&mut collected)
     }
 
-    /// Whether an object lives, has no good copy, and was not copied yet. Whoever is told so must copy it.
-    fn claim(&self, id: &ObjectId) -> bool {
-        let lives = self.view.index.slot(id).is_some_and(|slot| self.view.live.is_live(slot));
-        lives && self.packer.claim(id) == Stored::New
+    /// Whether an object is wanted, has no good copy, and was not copied yet. Whoever is told so must copy it.
+    fn claim(&self, pack: &PackWeight, id: &ObjectId) -> bool {
+        (self.demand.wants_all_of(&pack.id) || self.lives(id)) && self.packer.claim(id) == Stored::New
+    }
+
+    fn lives(&self, id: &ObjectId) -> bool {
+        self.view.index.slot(id).is_some_and(|slot| self.view.live.is_live(slot))
     }
 
     fn block(
@@ -174,7 +193,7 @@ impl Copier<'_> {
         let length = HEAD_LEN as u64 + u64::from(block.body_length);
         match self.reader.block_to_move(purpose, &location) {
             Ok((open, compressed)) if open.entries == block.entries => {
-                if is_worth_moving(&block.entries, wanted, self.tolerated) {
+                if is_worth_moving(&block.entries, wanted, self.demand.tolerated) {
                     self.packer.put_compressed(purpose, compressed, &open.entries, open.plain.len())?;
                 } else {
                     self.collect(purpose, &open, &compressed, wanted, collected)?;
@@ -182,7 +201,7 @@ impl Copier<'_> {
                 let copied = block.entries.iter().zip(wanted).filter(|(_, wanted)| **wanted);
                 copied.for_each(|(entry, _)| self.count(&entry.id));
             }
-            Err(error) if !is_lost(&error) => return Err(error),
+            Err(error) if !error.is_loss() => return Err(error),
             _ => self.copies_elsewhere(pack, purpose, block, wanted, collected)?,
         }
         self.bytes.fetch_add(length, Ordering::Relaxed);
@@ -208,8 +227,8 @@ impl Copier<'_> {
     fn copy_of_one(&self, pack: &PackWeight, purpose: Purpose, id: &ObjectId, collected: &mut Collected) -> Result<()> {
         match self.reader.object(purpose, id) {
             Ok(bytes) => self.add(purpose, Compression::default(), *id, &bytes, collected)?,
-            Err(error) if is_lost(&error) && self.is_dispensable(id) => return Ok(()),
-            Err(error) if is_lost(&error) => {
+            Err(error) if error.is_loss() && (self.is_dispensable(id) || !self.lives(id)) => return Ok(()),
+            Err(error) if error.is_loss() => {
                 lock(&self.lost).push((pack.id, *id));
                 return Ok(());
             }
@@ -221,7 +240,7 @@ impl Copier<'_> {
 
     /// What nobody needs to have is not owed.
     fn count(&self, id: &ObjectId) {
-        if !self.is_dispensable(id) {
+        if self.lives(id) && !self.is_dispensable(id) {
             self.objects.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -293,13 +312,4 @@ fn is_worth_moving(entries: &[Entry], wanted: &[bool], tolerated: u8) -> bool {
     objects == 0
         || (is_little(objects, entries.len() as u64)
             && is_little(unwanted().map(bytes).sum(), entries.iter().map(bytes).sum()))
-}
-
-/// A copy that is gone or damaged: there may be another.
-fn is_lost(error: &Error) -> bool {
-    match error {
-        Error::Damaged { .. } | Error::Unsupported { .. } | Error::ObjectMissing { .. } => true,
-        Error::Store(error) => matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Truncated),
-        _ => false,
-    }
 }

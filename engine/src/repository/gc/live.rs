@@ -31,6 +31,16 @@ const BATCH: usize = 1 << 16;
 /// Most missing objects that are named.
 const MOST_MISSING: usize = 1 << 20;
 
+/// What is made of an object that refers to others and cannot be opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// It ends the counting: what it refers to must not be taken for dead.
+    #[default]
+    EndsAll,
+    /// It goes as missing: for a repair, which keeps whatever can be read.
+    IsMissing,
+}
+
 /// What the archives that exist refer to, by slots of the index that it was counted with.
 #[derive(Debug)]
 pub(crate) struct Live {
@@ -48,6 +58,7 @@ impl Live {
         repository: &Repository,
         index: &Arc<Index>,
         roots: &[Archive],
+        unreadable: Unreadable,
         monitor: &dyn Monitor,
     ) -> Result<Self> {
         let wanted: Roots = roots.iter().map(|archive| (archive.id, roots_of(&archive.manifest))).collect();
@@ -57,6 +68,7 @@ impl Live {
             reader: Reader::new(repository, Arc::clone(index)),
             counts: Counts::new(index)?,
             missing: Mutex::default(),
+            unreadable,
             monitor,
         };
         let known = saved::load(repository, index, &counting.counts)?;
@@ -150,6 +162,7 @@ struct Counting<'a> {
     reader: Reader<'a>,
     counts: Counts,
     missing: Mutex<Vec<(ArchiveId, ObjectId)>>,
+    unreadable: Unreadable,
     monitor: &'a dyn Monitor,
 }
 
@@ -271,6 +284,9 @@ impl Counting<'_> {
                 None => match self.reader.object(purpose, id) {
                     Ok(bytes) => self.refer_all(walk, ahead, id, &bytes, &mut found)?,
                     Err(Error::Damaged { .. }) if ahead.kind == ObjectKind::Stamps => {
+                        self.absent(walk, ahead.archive, ahead.kind, id)?;
+                    }
+                    Err(error) if error.is_loss() && self.unreadable == Unreadable::IsMissing => {
                         self.absent(walk, ahead.archive, ahead.kind, id)?;
                     }
                     Err(Error::ObjectMissing { .. }) => self.absent(walk, ahead.archive, ahead.kind, id)?,

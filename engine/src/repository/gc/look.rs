@@ -10,7 +10,7 @@ use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use crate::error::Result;
 use crate::id::{ArchiveId, ObjectId};
 use crate::progress::Monitor;
-use crate::repository::gc::live::Live;
+use crate::repository::gc::live::{Live, Unreadable};
 use crate::repository::gc::weigh::{Weights, weigh};
 use crate::repository::{Archive, Index, Look, Repository, rebuild};
 
@@ -57,6 +57,8 @@ pub(crate) struct Imagined {
     pub gone: HashSet<ArchiveId>,
     /// Packs that no segment names are read as if one did.
     pub adopted: bool,
+    /// What is made of trees and lists that cannot be opened.
+    pub unreadable: Unreadable,
 }
 
 /// Looks. Before packs are deleted nothing is imagined.
@@ -78,7 +80,7 @@ pub(crate) fn look(
     if imagined.adopted {
         index.add_unnamed(&rebuild::orphans(core, &look, &index)?)?;
     }
-    let live = Live::count(repository, &index, &roots, monitor)?;
+    let live = Live::count(repository, &index, &roots, imagined.unreadable, monitor)?;
     let weights = weigh(&index, &live, &excused)?;
     Ok(View { look, listed, roots, index, live, excused, weights })
 }
