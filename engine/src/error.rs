@@ -56,8 +56,8 @@ pub enum Error {
     },
     /// A compaction may not go on: an archive needs an object that cannot be had.
     #[error(
-        "object {object} {place}{}; nothing that an archive needs was deleted. `vault check --read-data` names the files; an \
-         archive that cannot be repaired can be given up by `vault delete`",
+        "object {object} {place}{}; nothing that an archive needs was deleted. `vault check --read-data` names the files; \
+         `vault check --repair` saves what can be read and records what is lost, and compaction goes on",
         listed(needed_by)
     )]
     Incomplete {

@@ -79,7 +79,9 @@ fn print(repository: &Repository, report: &RepairReport, args: &CheckArgs) -> Re
         incomplete(&mut out, archive)?;
     }
     if let Some(left) = &report.left {
-        left.findings.iter().try_for_each(|finding| out.line(format!("left: {}", check::line(finding))))?;
+        // What is recorded as lost was said archive by archive.
+        let left = left.findings.iter().filter(|finding| finding.severity == Severity::Error);
+        left.into_iter().try_for_each(|finding| out.line(format!("left: {}", check::line(finding))))?;
     }
     out.line(summary(report))?;
     out.finish()
@@ -108,10 +110,10 @@ fn summary(report: &RepairReport) -> String {
         };
     };
     format!(
-        "{} salvaged, {} taken from the other repository, {} incomplete; {} left",
+        "{} salvaged, {} taken from the other repository, {} incomplete; {} left to repair",
         render::count(report.salvaged, "object"),
         report.fetched,
         render::count(report.incomplete.len() as u64, "archive"),
-        render::count(left.findings.len() as u64, "finding"),
+        render::count(left.findings.iter().filter(|one| one.severity == Severity::Error).count() as u64, "error"),
     )
 }

@@ -44,6 +44,13 @@ impl Sandbox {
         path
     }
 
+    /// The largest file below a folder.
+    pub(crate) fn largest_file(&self, below: &str) -> PathBuf {
+        let folder = self.path(below);
+        let (name, _) = files(&folder).into_iter().max_by_key(|(_, bytes)| bytes.len()).unwrap();
+        folder.join(name)
+    }
+
     /// Waits until a change made now would show as another time: what is younger is not believed to be unchanged.
     pub(crate) fn settle(&self) {
         let age = |path: &Path| fs::metadata(path).unwrap().modified().unwrap().elapsed().unwrap_or_default();

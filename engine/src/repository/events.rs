@@ -19,7 +19,7 @@ use crate::store::{Key, Kind};
 /// The kind of event that protects an archive, or takes protection back.
 const PROTECTED: u16 = 1;
 /// The kind of event by which a repair says which objects an archive lacks for good, or that it lacks none of them any more.
-const LOST: u16 = 2;
+const LOST: u16 = 5;
 /// Objects that one event names: it stays far below what a small file may have.
 const LOST_OBJECTS: usize = 16_384;
 /// The value that takes back. Anything else protects: a later version may say more there.
@@ -226,14 +226,14 @@ mod tests {
             lost
         };
         let both = [[7; 32], [8; 32]].concat();
-        assert_eq!(lost(&[event(1, 2, &[], &both), event(2, 2, &[], &[9; 32])]), [7, 8, 9]);
-        assert_eq!(lost(&[event(1, 2, &[], &both), event(1, 2, &[11], &[9; 32])]), [9]);
-        assert_eq!(lost(&[event(1, 2, &[], &both), event(1, 2, &[11], &[])]), [0; 0]);
+        assert_eq!(lost(&[event(1, 5, &[], &both), event(2, 5, &[], &[9; 32])]), [7, 8, 9]);
+        assert_eq!(lost(&[event(1, 5, &[], &both), event(1, 5, &[11], &[9; 32])]), [9]);
+        assert_eq!(lost(&[event(1, 5, &[], &both), event(1, 5, &[11], &[])]), [0; 0]);
         assert_eq!(
-            lost(&[event(1, 2, &[], &both), event(1, 1, &[11], &[])]),
+            lost(&[event(1, 5, &[], &both), event(1, 1, &[11], &[])]),
             [7, 8],
             "another kind takes nothing back"
         );
-        assert_eq!(lost(&[event(1, 2, &[], &both), event(2, 2, &[11], &[])]), [7, 8], "nor does another archive");
+        assert_eq!(lost(&[event(1, 5, &[], &both), event(2, 5, &[11], &[])]), [7, 8], "nor does another archive");
     }
 }

@@ -143,7 +143,7 @@ impl Key {
         let (folder, name) = path.split_once('/').unwrap_or((path, ""));
         let kind = Kind::ALL.into_iter().find(|kind| kind.folder() == folder)?;
         let key = Self { kind, name: name.rsplit('/').next().unwrap_or(name).to_owned() };
-        (key.path() == path).then_some(key)
+        (key.path() == path && key.name.is_empty() == (kind == Kind::Config)).then_some(key)
     }
 
     /// Relative path in a store of folders: `packs/ab/abcd…`, `archives/….ok`, `config`.
