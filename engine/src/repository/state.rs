@@ -18,7 +18,7 @@ pub(crate) fn frame(magic: [u8; MAGIC_LEN], payload: &[u8]) -> Vec<u8> {
 }
 
 /// The payload; `None` if these are not the bytes that [`frame`] made.
-pub(crate) fn unframe<'a>(magic: [u8; MAGIC_LEN], bytes: &'a [u8]) -> Option<&'a [u8]> {
+pub(crate) fn unframe(magic: [u8; MAGIC_LEN], bytes: &[u8]) -> Option<&[u8]> {
     let (front, check) = bytes.split_last_chunk::<ID_LEN>()?;
     if blake3::hash(front) != *check {
         return None;
