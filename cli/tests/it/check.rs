@@ -92,7 +92,7 @@ fn nightly_slices_come_round() {
     while read < packs.len() as u64 {
         read += slice("20%").succeeds().json()["packs_read"].as_u64().unwrap();
         rounds += 1;
-        assert_eq!(known(), read, "no pack twice before all were read once");
+        assert_eq!(known(), read.min(packs.len() as u64), "no pack twice before all were read once");
     }
     assert!((4..=6).contains(&rounds), "{rounds}");
 

@@ -160,7 +160,7 @@ fn every_damage_to_a_file_shows_without_a_key() {
     for (key, bytes) in &snapshot {
         for at in [0, 9, 100, bytes.len() / 2, bytes.len() - 1] {
             let store = MemoryStore::from_snapshot(&snapshot);
-            store.corrupt(key, |bytes| bytes[at.min(bytes.len() - 1)] ^= 0x10);
+            store.corrupt(key, |file| file[at.min(bytes.len() - 1)] ^= 0x10);
             // A config of another version is no damage that can be told from one.
             let Ok(report) = check_files(&store, Some(2), &Silent) else {
                 assert_eq!(key.kind(), Kind::Config);

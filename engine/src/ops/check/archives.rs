@@ -7,68 +7,81 @@ use crate::error::{Error, Result};
 use crate::format::mark::Mark;
 use crate::id::ArchiveId;
 use crate::repository::gc::retire::named_by;
-use crate::repository::{Archive, ArchiveListing, Repository, read_optional};
+use crate::repository::{Archive, ArchiveListing, Gone, Repository, read_optional};
 use crate::store::Key;
+use crate::sync::on_all_cores;
 
 /// The archives that count and whose manifests can be read; the others are findings.
 pub(super) fn readable(repository: &Repository, report: &mut CheckReport) -> Result<Vec<Archive>> {
     let listing = repository.list_archives()?;
     report.pending_archives = listing.manifests.iter().filter(|id| !listing.ok.contains(id)).count() as u64;
-    for id in listing.ok.iter().filter(|id| !listing.manifests.contains(id) && !listing.deleted.contains(id)) {
+    let bare = |id: &ArchiveId| !listing.manifests.contains(id) && !listing.deleted.contains(id);
+    for id in sorted(listing.ok.iter().copied().filter(bare)) {
         let message = format!(
             "a mark without its manifest: the archive is gone, or is just being purged; if nobody deleted it, bring the manifest back \
              from a copy of the repository, else {REPAIR}"
         );
-        report.finding(Severity::Error, Key::ok_mark(*id).to_string(), None, message);
+        report.finding(Severity::Error, Key::ok_mark(id).to_string(), None, message);
+        harm_last(report, id);
     }
     let mut archives = Vec::new();
-    let mut counting: Vec<ArchiveId> = listing.counting().collect();
-    counting.sort_unstable();
-    for id in counting {
-        let key = Key::ok_mark(id);
-        match read_optional(repository.store().as_ref(), &key) {
-            Ok(Some(mark)) if Mark::Ok.verify(id, &mark).is_ok() => {}
-            Ok(None) => continue,
-            Ok(Some(_)) => {
-                report.finding(
-                    Severity::Error,
-                    key.to_string(),
-                    None,
-                    format!(
-                        "the mark is damaged; it says nothing that its name does not: the archive is walked; {REPAIR}"
-                    ),
-                );
-                harm_last(report, id);
-            }
-            Err(error) => {
-                report.finding(Severity::Error, key.to_string(), None, format!("cannot be read: {error}; {REPAIR}"));
-                harm_last(report, id);
-            }
-        }
-        match repository.archive(id) {
-            Ok(Some(archive)) => archives.push(archive),
-            Ok(None) => {}
-            Err(Error::Interrupted) => return Err(Error::Interrupted),
-            Err(error) => {
-                report.finding(
-                    Severity::Error,
-                    Key::archive(id).to_string(),
-                    None,
-                    format!(
-                        "the archive cannot be opened: {error}; bring the file back from a copy of the repository, or {REPAIR}"
-                    ),
-                );
-                harm_last(report, id);
-            }
-        }
+    for found in on_all_cores(sorted(listing.counting()), |id| Found::read(repository, id)) {
+        archives.extend(found.judge(report)?);
     }
     lost_marks(repository, &listing, &archives, report);
     repository.compare_with_seen(&listing, &archives);
-    missed(repository, report);
+    missed(repository, &listing, report);
     broken_chains(&archives, report);
     archives.sort_by_key(|archive| (archive.manifest.time, archive.id));
     report.archives = archives.len() as u64;
     Ok(archives)
+}
+
+fn sorted(ids: impl Iterator<Item = ArchiveId>) -> Vec<ArchiveId> {
+    let mut ids: Vec<ArchiveId> = ids.collect();
+    ids.sort_unstable();
+    ids
+}
+
+/// What was read of an archive that counts.
+struct Found {
+    id: ArchiveId,
+    mark: Result<Option<Vec<u8>>>,
+    archive: Result<Option<Archive>>,
+}
+
+impl Found {
+    fn read(repository: &Repository, id: ArchiveId) -> Self {
+        let mark = read_optional(repository.store().as_ref(), &Key::ok_mark(id));
+        // Without its mark it has been purged since it was listed.
+        let archive = if matches!(mark, Ok(None)) { Ok(None) } else { repository.archive(id) };
+        Self { id, mark, archive }
+    }
+
+    /// The archive, if its manifest can be read.
+    fn judge(self, report: &mut CheckReport) -> Result<Option<Archive>> {
+        let id = self.id;
+        let mut find = |file: Key, message: String| {
+            report.finding(Severity::Error, file.to_string(), None, message);
+            harm_last(report, id);
+        };
+        match self.mark {
+            Ok(Some(mark)) if Mark::Ok.verify(id, &mark).is_err() => find(
+                Key::ok_mark(id),
+                format!("the mark is damaged; it says nothing that its name does not: the archive is walked; {REPAIR}"),
+            ),
+            Ok(_) => {}
+            Err(error) => find(Key::ok_mark(id), format!("cannot be read: {error}; {REPAIR}")),
+        }
+        match self.archive {
+            Err(error) if !matches!(error, Error::Interrupted) => {
+                let advice = "bring the file back from a copy of the repository, or";
+                find(Key::archive(id), format!("the archive cannot be opened: {error}; {advice} {REPAIR}"));
+                Ok(None)
+            }
+            read => read,
+        }
+    }
 }
 
 /// Archives without a mark that others name: whoever did so saw it.
@@ -87,8 +100,10 @@ fn lost_marks(repository: &Repository, listing: &ArchiveListing, archives: &[Arc
 }
 
 /// Archives that this client has seen and that are gone unexplained, unless the user said that they may be.
-fn missed(repository: &Repository, report: &mut CheckReport) {
-    for gone in repository.gone().into_iter().filter(|gone| !gone.accepted) {
+fn missed(repository: &Repository, listing: &ArchiveListing, report: &mut CheckReport) {
+    // A mark without its manifest was said to be one already.
+    let unsaid = |gone: &Gone| !gone.accepted && !listing.ok.contains(&gone.archive.id);
+    for gone in repository.gone().into_iter().filter(unsaid) {
         let id = gone.archive.id;
         let file = if gone.has_manifest { Key::ok_mark(id) } else { Key::archive(id) };
         report.finding(Severity::Error, file.to_string(), None, gone.to_string());

@@ -6,6 +6,7 @@ use crate::format::file::{Class, open_file};
 use crate::id::FileId;
 use crate::repository::{Repository, read_optional};
 use crate::store::{Key, Kind};
+use crate::sync::on_all_cores;
 
 /// What is said of a file that is none of ours.
 pub(super) const STRAY: &str =
@@ -24,38 +25,35 @@ pub(super) fn meaning(kind: Kind) -> String {
 
 /// Key slots, events and gc records: names and seals.
 pub(super) fn files(repository: &Repository, report: &mut CheckReport) -> Result<()> {
-    let store = repository.store();
-    for (kind, class) in [(Kind::Keys, None), (Kind::Events, Some(Class::Event)), (Kind::Gc, Some(Class::Gc))] {
-        for file in store.list(kind)? {
-            let key = Key::listed(kind, &file.name);
-            let Some(id) = FileId::from_hex(&file.name) else {
-                report.finding(Severity::Warning, key.to_string(), None, STRAY);
-                continue;
-            };
-            let bytes = match read_optional(store.as_ref(), &key) {
-                Ok(Some(bytes)) => bytes,
-                Ok(None) => continue,
-                Err(error) => {
-                    report.finding(
-                        Severity::Error,
-                        key.to_string(),
-                        None,
-                        format!("cannot be read: {error}; {}", meaning(kind)),
-                    );
-                    continue;
-                }
-            };
-            if blake3::hash(&bytes) != *id.as_bytes() {
-                report.finding(
-                    Severity::Error,
-                    key.to_string(),
-                    None,
-                    format!("its bytes are not those that its name says; {}", meaning(kind)),
-                );
-            } else if let Some(Err(error)) = class.map(|class| open_file(repository.ring(), class, &bytes)) {
-                report.finding(Severity::Error, key.to_string(), None, format!("{error}; {}", meaning(kind)));
+    for kind in [Kind::Keys, Kind::Events, Kind::Gc] {
+        let mut listed = repository.store().list(kind)?;
+        listed.sort_by(|one, other| one.name.cmp(&other.name));
+        let keys = listed.into_iter().map(|file| Key::listed(kind, file.name)).collect();
+        for (problem, key) in on_all_cores(keys, |key| (problem(repository, &key), key)) {
+            if let Some((severity, message)) = problem {
+                report.finding(severity, key.to_string(), None, message);
             }
         }
     }
     Ok(())
+}
+
+/// What is wrong with a file; one that is gone has been finished, or removed.
+fn problem(repository: &Repository, key: &Key) -> Option<(Severity, String)> {
+    let Some(id) = FileId::from_hex(key.name()) else { return Some((Severity::Warning, STRAY.to_owned())) };
+    let bad = |problem: &str| (Severity::Error, format!("{problem}; {}", meaning(key.kind())));
+    let bytes = match read_optional(repository.store().as_ref(), key) {
+        Ok(bytes) => bytes?,
+        Err(error) => return Some(bad(&format!("cannot be read: {error}"))),
+    };
+    if blake3::hash(&bytes) != *id.as_bytes() {
+        return Some(bad("its bytes are not those that its name says"));
+    }
+    let class = match key.kind() {
+        Kind::Events => Class::Event,
+        Kind::Gc => Class::Gc,
+        _ => return None,
+    };
+    let opened = open_file(repository.ring(), class, &bytes);
+    opened.err().map(|error| bad(&error.to_string()))
 }

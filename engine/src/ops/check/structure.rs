@@ -10,6 +10,7 @@ use crate::id::{FileId, PackId};
 use crate::progress::Monitor;
 use crate::repository::{Archive, Look, Reader, Repository, rebuild};
 use crate::store::{Key, Kind};
+use crate::sync::on_all_cores;
 
 /// Every pack that there is something to say of: named by a segment, or read without one. What is wrong is not said here.
 pub(super) fn packs(repository: &Repository, look: &mut Look) -> Result<HashMap<PackId, IndexedPack>> {
@@ -115,8 +116,8 @@ impl Structure {
     fn read(repository: &Repository, look: &mut Look, report: &mut CheckReport) -> Result<Self> {
         let mut structure = Self { packs: HashMap::new(), replaced: HashSet::new() };
         let segments: Vec<_> = look.segments.keys().copied().collect();
-        for id in segments {
-            match repository.core().read_segment(id) {
+        for (id, read) in on_all_cores(segments, |id| (id, repository.core().read_segment(id))) {
+            match read {
                 Ok(Some(segment)) => {
                     structure.replaced.extend(segment.replaces);
                     for pack in segment.packs {
