@@ -197,6 +197,7 @@ impl Repository {
         if witness.accepts {
             let ids: Vec<ArchiveId> = gone.iter().map(|gone| gone.archive.id).collect();
             witness.seen.forget(&ids);
+            witness.gone.retain(|gone| gone.accepted);
             witness.gone.extend(gone.into_iter().map(|gone| Gone { accepted: true, ..gone }));
         } else {
             witness.gone = gone;
