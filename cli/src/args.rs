@@ -3,13 +3,15 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Command, CommandFactory, Parser, Subcommand, ValueEnum};
 use vault_engine::chunker::ChunkerRequest;
 use vault_engine::compress::Compression;
+use vault_engine::ops::check::Share;
 use vault_engine::ops::create::FilesCache;
 
-use crate::exit;
+use crate::{exit, units};
 
 mod retention;
 
@@ -87,7 +89,9 @@ pub(crate) enum Verb {
     Restore(RestoreArgs),
     /// Verify the repository
     #[command(after_help = "Example:\n  vault check -r /mnt/backup/vault\n  vault check --read-data --json\n  \
-                            vault check --repair --from /mnt/usb/vault --yes")]
+                      vault check --read-data-subset 4%    # each night: all of it within a month\n  \
+                      vault check --no-key -r /srv/vault   # where the disk is, and no key\n  \
+                      vault check --repair --from /mnt/usb/vault --yes")]
     Check(CheckArgs),
     /// Delete archives that no keep rule needs
     #[command(after_help = retention::PRUNE_HELP)]
@@ -293,12 +297,25 @@ pub(crate) enum OverwriteMode {
 
 /// `vault check`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct CheckArgs {
     /// Open every block and compute every id again
     #[arg(long)]
     pub(crate) read_data: bool,
-    /// Say how what --read-data finds would be repaired; with --yes, do it
+    /// The same for a part: 5% or 10GiB, what was verified longest ago; 2/7, the second of seven parts
+    #[arg(long, value_name = "SUBSET", value_parser = units::subset, conflicts_with = "read_data")]
+    pub(crate) read_data_subset: Option<Share>,
+    /// Read data, and begin no pack after this: 90s, 30m, 2h
+    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    pub(crate) max_duration: Option<Duration>,
+    /// Ask for no secret, and verify every file by its name alone
+    #[arg(long, conflicts_with_all = ["read_data", "read_data_subset", "max_duration", "accept_rollback"])]
+    pub(crate) no_key: bool,
+    /// Forget archives that were here and are gone, because they were meant to go
     #[arg(long)]
+    pub(crate) accept_rollback: bool,
+    /// Say how what --read-data finds would be repaired; with --yes, do it
+    #[arg(long, conflicts_with_all = ["read_data_subset", "max_duration", "no_key", "accept_rollback"])]
     pub(crate) repair: bool,
     /// Repair
     #[arg(long, requires = "repair")]

@@ -6,18 +6,19 @@ use serde::Serialize;
 use vault_engine::id::ArchiveId;
 use vault_engine::meta::{Node, NodeKind};
 use vault_engine::ops::archives::{Archive, Facts, Statistics};
-use vault_engine::ops::check::{CheckReport, Finding, Severity};
 use vault_engine::ops::create::Created;
 use vault_engine::ops::info::RepositoryInfo;
 use vault_engine::ops::key::{SlotInfo, SlotKind};
 use vault_engine::ops::restore::Restored;
-use vault_engine::repository::Repository;
+use vault_engine::repository::{Probe, Repository};
 
 use crate::{render, time};
 
+mod check;
 mod repair;
 mod retention;
 
+pub(crate) use check::{CheckJson, FilesJson};
 pub(crate) use repair::{QuarantineJson, RepairJson};
 pub(crate) use retention::{CompactJson, CompactionJson, DeleteJson, PruneJson, UndeleteJson};
 
@@ -128,44 +129,6 @@ pub(crate) struct RestoreJson {
     duration: f64,
 }
 
-/// `vault check --json`.
-#[derive(Debug, Serialize)]
-pub(crate) struct CheckJson {
-    pub(crate) repository: RepositoryJson,
-    archives: u64,
-    pending_archives: u64,
-    packs: u64,
-    unindexed_packs: u64,
-    objects: u64,
-    bytes_read: u64,
-    read_data: bool,
-    findings: Vec<FindingJson>,
-    duration: f64,
-}
-
-#[derive(Debug, Serialize)]
-struct FindingJson {
-    severity: &'static str,
-    file: String,
-    object: Option<String>,
-    harms: Vec<HarmJson>,
-    message: String,
-}
-
-/// A file of an archive that a finding harms; an empty path is all of it.
-#[derive(Debug, Serialize)]
-struct HarmJson {
-    archive: String,
-    #[serde(flatten)]
-    path: PathJson,
-}
-
-impl HarmJson {
-    fn of(archive: ArchiveId, path: &[u8]) -> Self {
-        Self { archive: archive.to_hex(), path: PathJson::of(path) }
-    }
-}
-
 /// `vault key list --json`.
 #[derive(Debug, Serialize)]
 pub(crate) struct KeysJson {
@@ -232,9 +195,18 @@ impl RepositoryJson {
         Self {
             id: repository.id().to_hex(),
             location: repository.describe(),
-            encryption: if repository.encrypted() { "aes-256-gcm" } else { "none" },
+            encryption: encryption(repository.encrypted()),
         }
     }
+
+    /// Of one that nobody has opened.
+    pub(crate) fn probed(probe: &Probe, location: String) -> Self {
+        Self { id: probe.id.to_hex(), location, encryption: encryption(probe.encrypted) }
+    }
+}
+
+fn encryption(encrypted: bool) -> &'static str {
+    if encrypted { "aes-256-gcm" } else { "none" }
 }
 
 impl ArchiveJson {
@@ -339,36 +311,6 @@ impl RestoreJson {
             warnings: restored.warnings,
             dry_run,
             duration: time::seconds(restored.duration),
-        }
-    }
-}
-
-impl CheckJson {
-    /// Of a check's report.
-    pub(crate) fn of(repository: &Repository, report: &CheckReport, read_data: bool) -> Self {
-        Self {
-            repository: RepositoryJson::of(repository),
-            archives: report.archives,
-            pending_archives: report.pending_archives,
-            packs: report.packs,
-            unindexed_packs: report.unindexed_packs,
-            objects: report.objects,
-            bytes_read: report.bytes_read,
-            read_data,
-            findings: report.findings.iter().map(FindingJson::of).collect(),
-            duration: time::seconds(report.duration),
-        }
-    }
-}
-
-impl FindingJson {
-    fn of(finding: &Finding) -> Self {
-        Self {
-            severity: if finding.severity == Severity::Error { "error" } else { "warning" },
-            file: finding.file.clone(),
-            object: finding.object.map(|object| object.to_hex()),
-            harms: finding.harms.iter().map(|(archive, path)| HarmJson::of(*archive, path)).collect(),
-            message: finding.message.clone(),
         }
     }
 }

@@ -82,6 +82,11 @@ pub(crate) fn cache_folder(id: RepositoryId) -> Option<PathBuf> {
     Some(user_folder("XDG_CACHE_HOME", ".cache").ok()?.join(id.to_hex()))
 }
 
+/// Where this client keeps what it remembers of a repository.
+pub(crate) fn state_folder(id: RepositoryId) -> Result<PathBuf> {
+    Ok(user_folder("XDG_STATE_HOME", ".local/state")?.join(id.to_hex()))
+}
+
 /// This host's id, made on first use. Archives of one host are ordered by it, so it should outlive the run.
 pub(crate) fn host_id() -> Result<[u8; 16]> {
     let path = user_folder("XDG_STATE_HOME", ".local/state")?.join("host-id");

@@ -15,6 +15,7 @@ mod secrets;
 mod selector;
 mod session;
 mod signals;
+mod state;
 mod stdin;
 mod time;
 mod units;

@@ -186,13 +186,18 @@ pub(crate) fn store(place: &Place) -> Result<Arc<dyn Store>> {
 }
 
 fn probe(place: &Place, store: &dyn Store) -> Result<Probe> {
-    match Repository::probe(store) {
+    described(place, Repository::probe(store))
+}
+
+/// Says what to do about a folder that holds no repository.
+pub(crate) fn described<T>(place: &Place, result: vault_engine::Result<T>) -> Result<T> {
+    match result {
         Err(Error::NoRepository { problem, .. }) => {
             let path = place.path.display();
             let hint = "vault init makes one, -r names another";
             Err(failure(Exit::InvalidRepository, format!("{path} is no repository: {problem} ({hint})")))
         }
-        probed => Ok(probed?),
+        other => Ok(other?),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use vault_engine::ops::check::Share;
+
 /// A size in bytes: `k M G T` and `kB MB GB TB` are powers of 1000, `KiB MiB GiB TiB` of 1024.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     let bad = || format!("{text:?} is no size: write 500M, 2.5G or 10GiB");
@@ -57,6 +59,32 @@ pub(crate) fn percent(text: &str) -> Result<u8, String> {
     number.ok_or_else(|| format!("{text:?} is no share: write a whole number of percent, 0 to 100"))
 }
 
+/// A share of the packs: `5%`, `2/7` or `10GiB`. A number alone may mean any of them, so it is refused.
+pub(crate) fn subset(text: &str) -> Result<Share, String> {
+    let bad =
+        |problem: &str| format!("{text:?} is no subset: {problem} write 5%, 2/7 (the second of seven parts) or 10GiB");
+    if let Some((number, of)) = text.split_once('/') {
+        let number: u64 = number.parse().map_err(|_| bad("what stands before the / is no whole number;"))?;
+        let of: u64 = of.parse().map_err(|_| bad("what stands behind the / is no whole number;"))?;
+        return match number {
+            0 => Err(bad("parts are counted from 1;")),
+            _ if number > of => Err(bad("there is no such part;")),
+            _ => Ok(Share::Part { number, of }),
+        };
+    }
+    if text.ends_with('%') {
+        let share = percent(text).map_err(|_| bad("a share is 1 % to 100 %, in whole percent;"))?;
+        return if share == 0 { Err(bad("0 % is nothing;")) } else { Ok(Share::Percent(share)) };
+    }
+    if !text.contains(char::is_alphabetic) {
+        return Err(bad("it has no unit;"));
+    }
+    match size(text).map_err(|_| bad("it has no unit that is known;"))? {
+        0 => Err(bad("it is nothing;")),
+        bytes => Ok(Share::Bytes(bytes)),
+    }
+}
+
 /// The digits and the point that a text begins with, and what follows, blanks between them left out.
 fn split(text: &str) -> (&str, &str) {
     let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
@@ -108,6 +136,34 @@ mod tests {
         assert!(duration("3M").unwrap_err().contains("\"M\""));
         for text in ["", "h", "-1h", "1y", "1h2", "99999999999999999999d", "1 h h"] {
             assert!(duration(text).unwrap_err().contains("2h"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_subset_is_a_share_a_part_or_a_size() {
+        assert_eq!(subset("5%"), Ok(Share::Percent(5)));
+        assert_eq!(subset("100%"), Ok(Share::Percent(100)));
+        assert_eq!(subset("1/1"), Ok(Share::Part { number: 1, of: 1 }));
+        assert_eq!(subset("7/7"), Ok(Share::Part { number: 7, of: 7 }));
+        assert_eq!(subset("10GiB"), Ok(Share::Bytes(10 << 30)));
+        for (text, says) in [
+            ("0%", "nothing"),
+            ("101%", "1 % to 100 %"),
+            ("2.5%", "whole percent"),
+            ("%", "whole percent"),
+            ("8/7", "no such part"),
+            ("0/5", "counted from 1"),
+            ("0/0", "counted from 1"),
+            ("1/0", "no such part"),
+            ("1/", "behind the /"),
+            ("/5", "before the /"),
+            ("1/2/3", "behind the /"),
+            ("5", "no unit"),
+            ("", "no unit"),
+            ("10X", "unit that is known"),
+            ("0GiB", "nothing"),
+        ] {
+            assert!(subset(text).unwrap_err().contains(says), "{text}: {:?}", subset(text));
         }
     }
 

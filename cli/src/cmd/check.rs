@@ -3,43 +3,122 @@
 use std::io::{self, IsTerminal};
 
 use anyhow::Result;
-use vault_engine::ops::check::{self, CheckOptions, CheckReport, Finding, Severity};
-use vault_engine::repository::Repository;
+use vault_engine::Error;
+use vault_engine::ops::check::{self, CheckOptions, CheckReport, Finding, Severity, Share, Slice};
+use vault_engine::progress::Monitor;
+use vault_engine::repository::{Repository, Sighting};
 
 use crate::args::CheckArgs;
-use crate::exit::Exit;
-use crate::json::CheckJson;
+use crate::exit::{Exit, usage};
+use crate::json::{CheckJson, FilesJson};
+use crate::location::Place;
 use crate::out::{self, Out};
 use crate::progress::{Console, Show};
 use crate::render;
-use crate::session::{Caller, Purpose};
+use crate::session::{self, Caller, Purpose};
+use crate::state::{self, Memory};
 
 /// Verifies the repository.
 pub(super) fn run(caller: Caller<'_>, args: &CheckArgs) -> Result<Exit> {
     let place = caller.place(None)?;
+    if args.no_key {
+        return without_key(caller, &place, args);
+    }
     let repository = caller.open(&place, Purpose::Read)?;
-    let show = Show { verbose: caller.common.verbose, list: false, progress: args.progress };
-    let console = Console::new(show, caller.signals);
-    let report = check::check(&repository, CheckOptions { read_data: args.read_data, jobs: args.jobs }, &console)?;
+    let console = console(caller, args);
+    let memory = Memory::recall(&repository, &console);
+    if args.accept_rollback {
+        repository.accept_rollback();
+    }
+    let checked = match slice(args) {
+        Some(slice) => check_slice(&repository, slice, args.jobs, &console),
+        None => check::check(&repository, CheckOptions { read_data: false, jobs: args.jobs }, &console),
+    };
+    memory.keep_or_warn(&repository, &console);
+    let report = checked?;
     let warned = console.warnings() > 0;
     drop(console);
 
+    for gone in repository.gone().iter().filter(|gone| gone.accepted) {
+        let Sighting { id, host, name, .. } = &gone.archive;
+        crate::say(&format!("vault: archive aid:{id} {host}/{name} is gone, and from now on not missed"));
+    }
     let exit = exit(&report.findings, warned);
     out::ended(print(&repository, &report, args, caller.common.verbose), exit)
+}
+
+fn console<'a>(caller: Caller<'a>, args: &CheckArgs) -> Console<'a> {
+    let show = Show { verbose: caller.common.verbose, list: false, progress: args.progress };
+    Console::new(show, caller.signals)
+}
+
+/// What of the packs is read, if anything is.
+fn slice(args: &CheckArgs) -> Option<Slice> {
+    let share = args.read_data_subset.or_else(|| (args.read_data || args.max_duration.is_some()).then_some(Share::All));
+    share.map(|share| Slice { share, max_duration: args.max_duration })
+}
+
+/// Reads a slice of the packs, and remembers which were verified, also if it is stopped.
+fn check_slice(
+    repository: &Repository,
+    slice: Slice,
+    jobs: Option<usize>,
+    console: &Console<'_>,
+) -> Result<CheckReport, Error> {
+    let mut verified = state::verified(repository.id());
+    let checked = check::check_slice(repository, slice, jobs, &mut verified, console);
+    if let Err(error) = state::keep_verified(repository.id(), &verified) {
+        let problem = render::chain(&error);
+        console.warning(b"", &format!("{problem}; so the next check does not know which packs were verified"));
+    }
+    checked
+}
+
+/// Verifies files, for whoever has no key.
+fn without_key(caller: Caller<'_>, place: &Place, args: &CheckArgs) -> Result<Exit> {
+    if caller.common.key_file.is_some() {
+        return Err(usage("--no-key opens no key slot: leave --key-file or --no-key out"));
+    }
+    let store = session::store(place)?;
+    let console = console(caller, args);
+    let report = session::described(place, check::check_files(store.as_ref(), args.jobs, &console))?;
+    drop(console);
+    let print = || {
+        let mut out = Out::new();
+        if args.json {
+            out.json(&FilesJson::of(store.describe(), &report))?;
+        } else {
+            let said = format!(
+                "{} in {}; {} read in {:.1} s; without a key nobody sees whether files are missing",
+                verdict(&report.findings),
+                render::count(report.files, "file"),
+                render::bytes(report.bytes_read),
+                report.duration.as_secs_f64()
+            );
+            lines(&mut out, &report.findings, said, caller.common.verbose)?;
+        }
+        out.finish()
+    };
+    out::ended(print(), exit(&report.findings, false))
 }
 
 fn print(repository: &Repository, report: &CheckReport, args: &CheckArgs, verbose: bool) -> Result<()> {
     let mut out = Out::new();
     if args.json {
-        out.json(&CheckJson::of(repository, report, args.read_data))?;
+        out.json(&CheckJson::of(repository, report, slice(args).is_some()))?;
     } else {
-        report.findings.iter().try_for_each(|finding| out.line(line(finding)))?;
-        // Silent in cron while all is well.
-        if !report.findings.is_empty() || verbose || io::stdout().is_terminal() {
-            out.line(summary(report))?;
-        }
+        lines(&mut out, &report.findings, summary(report), verbose)?;
     }
     out.finish()
+}
+
+fn lines(out: &mut Out, findings: &[Finding], summary: String, verbose: bool) -> Result<()> {
+    findings.iter().try_for_each(|finding| out.line(line(finding)))?;
+    // Silent in cron while all is well.
+    if findings.is_empty() && !verbose && !io::stdout().is_terminal() {
+        return Ok(());
+    }
+    out.line(summary)
 }
 
 fn exit(findings: &[Finding], warned: bool) -> Exit {
@@ -66,18 +145,31 @@ pub(super) fn line(finding: &Finding) -> String {
     parts.join("; ")
 }
 
-fn summary(report: &CheckReport) -> String {
-    let errors = report.findings.iter().filter(|finding| finding.severity == Severity::Error).count();
-    let verdict = match (errors, report.findings.len() - errors) {
+fn verdict(findings: &[Finding]) -> String {
+    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
+    match (errors, findings.len() - errors) {
         (0, 0) => "no problem found".to_owned(),
         (errors, warnings) => format!("{errors} errors, {warnings} warnings"),
+    }
+}
+
+fn summary(report: &CheckReport) -> String {
+    let left = match report.packs_left {
+        0 => String::new(),
+        packs => format!(
+            "; the time was over before {} ({})",
+            render::count(packs, "pack"),
+            render::bytes(report.bytes_left)
+        ),
     };
     format!(
-        "{verdict} in {}, {}, {}; {} read in {:.1} s",
+        "{} in {}, {}, {}; {} of {} read in {:.1} s{left}",
+        verdict(&report.findings),
         render::count(report.archives, "archive"),
         render::count(report.packs, "pack"),
         render::count(report.objects, "object"),
         render::bytes(report.bytes_read),
+        render::count(report.packs_read, "pack"),
         report.duration.as_secs_f64(),
     )
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use vault_engine::ops::create::{self, CreateOptions, Created, Input};
 use vault_engine::pattern::{PatternSet, Style};
+use vault_engine::progress::Monitor;
 use vault_engine::repository::Repository;
 
 use crate::args::CreateArgs;
@@ -18,6 +19,7 @@ use crate::out::{self, Out};
 use crate::placeholders::{self, Values};
 use crate::progress::{Console, Show};
 use crate::session::{self, Caller, Purpose};
+use crate::state::Memory;
 use crate::stdin::Patient;
 use crate::{json, name, render, time};
 
@@ -48,7 +50,10 @@ pub(super) fn run(caller: Caller<'_>, args: CreateArgs) -> Result<Exit> {
     let options = CreateOptions { skip: own_folders(&place.path, repository.cache_dir()), ..options };
     let console = Console::new(output.show, caller.signals);
     let input = options.input_name.is_some().then(|| -> Input { Box::new(Patient::new(caller.signals.clone())) });
+    let memory = Memory::recall(&repository, &console);
     let created = create::create(&repository, &options, input, &console)?;
+    repository.gone().iter().for_each(|gone| console.warning(b"", &gone.to_string()));
+    memory.keep_or_warn(&repository, &console);
     let warnings = created.statistics.warnings.max(console.warnings());
     drop(console);
 

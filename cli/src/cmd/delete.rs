@@ -11,6 +11,7 @@ use crate::out::{self, Out};
 use crate::progress::{Console, Show};
 use crate::render;
 use crate::session::{Caller, Purpose};
+use crate::state::Memory;
 
 /// Deletes archives.
 pub(super) fn run(caller: Caller<'_>, args: &DeleteArgs) -> Result<Exit> {
@@ -19,7 +20,10 @@ pub(super) fn run(caller: Caller<'_>, args: &DeleteArgs) -> Result<Exit> {
     let place = caller.place(prefix)?;
     let repository = caller.open(&place, Purpose::Read)?;
     let console = Console::new(Show::QUIET, caller.signals);
-    let deleted = delete::delete(&repository, &DeleteOptions { archives, glob, dry_run: args.dry_run }, &console)?;
+    let memory = Memory::recall(&repository, &console);
+    let deleted = delete::delete(&repository, &DeleteOptions { archives, glob, dry_run: args.dry_run }, &console);
+    memory.keep_or_warn(&repository, &console);
+    let deleted = deleted?;
     let exit = Exit::with_warnings(console.warnings());
     drop(console);
 

@@ -13,6 +13,7 @@ use crate::out::Out;
 use crate::progress::{Console, Show};
 use crate::render;
 use crate::session::Caller;
+use crate::state::Memory;
 
 /// Lists archives, or the files of one.
 pub(super) fn run(caller: Caller<'_>, args: &ListArgs) -> Result<Exit> {
@@ -22,9 +23,13 @@ pub(super) fn run(caller: Caller<'_>, args: &ListArgs) -> Result<Exit> {
     let selected = super::select(caller, args.archive.as_ref())?;
     let mut out = Out::new();
     let console = Console::new(Show::QUIET, caller.signals);
-    match &selected.archive {
-        Some(archive) => entries(&selected.repository, archive, args.json, &mut out)?,
-        None => archives(&selected.repository, &console, args, &mut out)?,
+    if let Some(archive) = &selected.archive {
+        entries(&selected.repository, archive, args.json, &mut out)?;
+    } else {
+        let memory = Memory::recall(&selected.repository, &console);
+        archives(&selected.repository, &console, args, &mut out)?;
+        // Whoever only lists may have no place to write to.
+        let _ = memory.keep(&selected.repository);
     }
     out.finish()?;
     Ok(Exit::with_warnings(selected.warnings + console.warnings()))

@@ -19,6 +19,7 @@ use crate::json::{CompactionJson, PruneJson};
 use crate::out::{self, Out};
 use crate::progress::{Console, Show};
 use crate::session::{Caller, Purpose};
+use crate::state::Memory;
 use crate::{render, selector, time};
 
 /// Deletes what no rule keeps.
@@ -31,7 +32,10 @@ pub(super) fn run(caller: Caller<'_>, args: &PruneArgs) -> Result<Exit> {
 
     let show = Show { verbose: caller.common.verbose, ..Show::QUIET };
     let console = Console::new(show, caller.signals);
-    let report = prune::prune(&repository, &options, &console)?;
+    let memory = Memory::recall(&repository, &console);
+    let pruned = prune::prune(&repository, &options, &console);
+    memory.keep_or_warn(&repository, &console);
+    let report = pruned?;
     // After a dry run there is nothing to free.
     let compacted = (args.compact && !args.dry_run)
         .then(|| compact::compact(&repository, &CompactOptions::default(), &console))

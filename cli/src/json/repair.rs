@@ -5,7 +5,8 @@ use vault_engine::ops::repair::{Incomplete, Remedy, RepairReport, Treatment};
 use vault_engine::repository::Repository;
 use vault_engine::store::Listed;
 
-use super::{FindingJson, PathJson, RepositoryJson};
+use super::check::FindingJson;
+use super::{PathJson, RepositoryJson};
 use crate::time;
 
 /// `vault check --repair --json`.

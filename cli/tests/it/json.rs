@@ -58,7 +58,8 @@ fn compare(title: &str, found: &[Value]) {
 
 #[test]
 fn the_page_can_be_read() {
-    let titles = ["list", "list ARCHIVE", "info", "info ARCHIVE", "create", "restore", "check", "key list"];
+    let titles =
+        ["list", "list ARCHIVE", "info", "info ARCHIVE", "create", "restore", "check", "check --no-key", "key list"];
     for title in titles.into_iter().chain(["prune", "delete", "undelete", "compact"]) {
         let schema = schema(&format!("vault {title}"));
         assert!(schema.keys.len() > 5);
@@ -78,7 +79,8 @@ fn every_output_has_the_keys_of_the_page() {
     compare("vault info", &[json(&["info"])]);
     compare("vault info ARCHIVE", &[json(&["info", "a"])]);
     compare("vault restore", &[json(&["restore", "a", "--target", "out"])]);
-    compare("vault check", &[json(&["check", "--read-data"])]);
+    compare("vault check", &[json(&["check", "--read-data"]), json(&["check"])]);
+    compare("vault check --no-key", &[json(&["check", "--no-key"])]);
     compare("vault key list", &[json(&["key", "list"])]);
 
     json(&["create", "a", "source"]);

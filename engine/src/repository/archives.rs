@@ -62,7 +62,10 @@ impl Repository {
     /// Every archive that counts, oldest first. One whose manifest or mark cannot be read is told to `damaged`, and the others are given:
     /// what is lost of one archive must not keep the next night from being archived, nor another from being restored.
     pub fn archives(&self, damaged: &mut dyn FnMut(ArchiveId, &Error)) -> Result<Vec<Archive>> {
-        self.read_archives(self.list_archives()?.counting().collect(), damaged)
+        let listing = self.list_archives()?;
+        let archives = self.read_archives(listing.counting().collect(), damaged)?;
+        self.compare_with_seen(&listing, &archives);
+        Ok(archives)
     }
 
     /// The same for archives that are deleted and still there.
@@ -111,7 +114,9 @@ impl Repository {
     pub fn mark_deleted(&self, archives: &[ArchiveId]) -> Result<()> {
         self.check_writable()?;
         let marks: Vec<_> = archives.iter().map(|id| (Key::deleted_mark(*id), Mark::Deleted.encode(*id))).collect();
-        self.core.with_reserve(|| Ok(self.core.store.put_many(&marks)?))
+        self.core.with_reserve(|| Ok(self.core.store.put_many(&marks)?))?;
+        self.forget_deleted(archives);
+        Ok(())
     }
 
     /// Which of the archives `asked` may go although nobody deletes them, and which of all archives somebody may be about to drop:

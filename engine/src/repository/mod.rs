@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::chunker::Gear;
 use crate::crypto::{KeyRing, Subkey};
@@ -13,6 +13,7 @@ use crate::format::file::{Class, SessionId, open_file, seal_file};
 use crate::format::segment::{Segment, segment_groups};
 use crate::format::{FILE_LIMIT, FormatError, Opened};
 use crate::id::{FileId, RepositoryId};
+use crate::repository::seen::Witness;
 use crate::store::{Key, Kind, Store};
 
 mod archives;
@@ -29,7 +30,9 @@ mod quarantine;
 mod reader;
 pub(crate) mod rebuild;
 mod reserve;
+mod seen;
 mod session;
+pub(crate) mod state;
 
 pub use archives::{Archive, ArchiveListing};
 pub use commit::{Commit, References, Superseded};
@@ -41,6 +44,7 @@ pub use open::{InitOptions, OpenOptions, Probe, Secret, SlotInfo, SlotKind, lost
 pub use packer::{BlockBuilder, Packer, Stored};
 pub use reader::Reader;
 pub(crate) use reader::purpose_of;
+pub use seen::{Gone, Seen, Sighting};
 
 /// What every part of a repository needs: the store, the keys, and who we are.
 pub(crate) struct Core {
@@ -68,6 +72,8 @@ pub struct Repository {
     /// The slot that opened it, and its name.
     opened_with: (FileId, String),
     gear: OnceLock<Gear>,
+    /// What this client has seen of its archives.
+    witness: Mutex<Witness>,
 }
 
 impl Repository {

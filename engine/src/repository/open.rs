@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use zeroize::Zeroizing;
 
@@ -206,6 +206,7 @@ impl Repository {
             cache_dir: options.cache_dir,
             opened_with: (slot, bundle.name),
             gear: OnceLock::new(),
+            witness: Mutex::default(),
         })
     }
 

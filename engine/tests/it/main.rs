@@ -15,6 +15,7 @@ mod deletion;
 mod fidelity;
 mod format;
 mod golden;
+mod levels;
 mod model;
 mod power;
 #[path = "../protocol/mod.rs"]

@@ -1,9 +1,14 @@
 //! `check`: whether every archive can be restored. It finds, names whom it harms, and changes nothing.
 //!
-//! 1. Structure: every segment opens; every pack that the index names exists with the right size; every object that an archive refers
-//!    to has a copy in such a pack; slots, marks, events and gc records are what their names say.
-//! 2. With `read_data` every pack is read: its name, every block, every id.
-//! 3. What is damaged is then traced to archives and paths.
+//! 1. Structure (structure.rs, archives.rs, small.rs): every segment opens; every pack that the index names exists with the right size;
+//!    every object that an archive refers to has a copy in such a pack; slots, marks, events and gc records are what their names say;
+//!    no archive that this client has seen is gone unexplained.
+//! 2. With `read_data` packs are read (packs.rs): their names, every block, every id; all of them, or a slice (slice.rs).
+//! 3. What is damaged is then traced to archives and paths (trace.rs).
+//!
+//! Who has no key can verify every file by its name (files.rs).
+//!
+//! A finding says what to do, or that nobody is harmed.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -11,20 +16,27 @@ use std::time::Duration;
 
 use crate::clock::Stopwatch;
 use crate::error::{Error, Result};
-use crate::format::file::{Class, open_file};
-use crate::format::mark::Mark;
-use crate::format::segment::IndexedPack;
-use crate::id::{ArchiveId, FileId, ObjectId, PackId};
+use crate::id::{ArchiveId, ObjectId, PackId};
 use crate::progress::Monitor;
-use crate::repository::gc::retire::named_by;
-use crate::repository::{Archive, ArchiveListing, Look, Reader, Repository, read_optional, rebuild};
-use crate::store::{Key, Kind};
+use crate::repository::{Archive, Look, Reader, Repository};
 
+mod archives;
+mod files;
 mod packs;
+mod slice;
+mod small;
+mod structure;
 mod trace;
+
+use packs::Reading;
+
+pub use files::{FilesReport, check_files};
+pub use slice::{Share, Slice, Verified};
 
 /// So often the structure is looked at while others move things.
 const ATTEMPTS: u32 = 5;
+/// What to do about most of what is found.
+const REPAIR: &str = "run `vault check --repair`";
 
 /// What to check.
 #[derive(Clone, Copy, Debug, Default)]
@@ -70,10 +82,16 @@ pub struct CheckReport {
     pub unindexed_packs: u64,
     /// Manifests without a mark.
     pub pending_archives: u64,
-    /// Objects whose existence, or with `read_data` content, was verified.
+    /// Objects whose existence was verified, or, if packs were read, whose content was.
     pub objects: u64,
+    /// Packs that were read.
+    pub packs_read: u64,
     /// Bytes of packs that were read.
     pub bytes_read: u64,
+    /// Packs that should have been read, but the time was over.
+    pub packs_left: u64,
+    /// Their bytes.
+    pub bytes_left: u64,
     /// What is not as it should be.
     pub findings: Vec<Finding>,
     /// How long it took.
@@ -105,76 +123,54 @@ type Lost = HashMap<ObjectId, Vec<(PackId, usize)>>;
 /// # Errors
 /// Only what makes checking impossible: the store cannot be listed, the user asked to stop. All else is a finding.
 pub fn check(repository: &Repository, options: CheckOptions, monitor: &dyn Monitor) -> Result<CheckReport> {
+    if options.read_data {
+        return check_slice(repository, Slice::default(), options.jobs, &mut Verified::default(), monitor);
+    }
+    let mut reading = CheckReport::default();
+    small::files(repository, &mut reading)?;
+    structure_of_now(repository, monitor, &reading, &Lost::new(), Stopwatch::start())
+}
+
+/// The same, and of the packs a slice is read. `verified` says which were verified when, and is brought up to date, also when the user
+/// stops it.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_slice(
+    repository: &Repository,
+    slice: Slice,
+    jobs: Option<usize>,
+    verified: &mut Verified,
+    monitor: &dyn Monitor,
+) -> Result<CheckReport> {
     let watch = Stopwatch::start();
     let mut reading = CheckReport::default();
-    small_files(repository, &mut reading)?;
+    small::files(repository, &mut reading)?;
     let mut lost = Lost::new();
-    if options.read_data {
-        let mut look = Look::index_for_check(repository.core())?;
-        let mut packs = Structure::read(repository, &mut look, &mut CheckReport::default())?.packs;
-        add_unnamed(repository, &look, &mut packs, &mut CheckReport::default())?;
-        packs::read(repository, &look, &packs, options.jobs, monitor, &mut reading, &mut lost)?;
-    }
+    let mut look = Look::index_for_check(repository.core())?;
+    let packs = structure::packs(repository, &mut look)?;
+    Reading { repository, slice, jobs, watch, monitor }.read(&look, &packs, verified, &mut reading, &mut lost)?;
+    structure_of_now(repository, monitor, &reading, &lost, watch)
+}
+
+/// The structure, until it stood still while it was looked at.
+fn structure_of_now(
+    repository: &Repository,
+    monitor: &dyn Monitor,
+    reading: &CheckReport,
+    lost: &Lost,
+    watch: Stopwatch,
+) -> Result<CheckReport> {
     for attempt in 1.. {
         let mut report = reading.clone();
-        let before = structure(repository, monitor, &mut report, lost.clone())?;
+        let before = structure::check(repository, monitor, &mut report, lost.clone())?;
         let sound = report.findings.len() == reading.findings.len();
-        if sound || attempt == ATTEMPTS || !has_moved(repository, &before)? {
+        if sound || attempt == ATTEMPTS || !structure::has_moved(repository, &before)? {
             report.duration = watch.elapsed();
             return Ok(report);
         }
     }
     Err(Error::Internal("a check that never ended".to_owned()))
-}
-
-/// Whether others have put or removed segments or gc records since a look.
-fn has_moved(repository: &Repository, before: &Look) -> Result<bool> {
-    let after = Look::index_for_check(repository.core())?;
-    Ok(before.segments != after.segments || before.records != after.records)
-}
-
-/// Whether everything that an archive refers to is where the index says; gives what it went by.
-fn structure(repository: &Repository, monitor: &dyn Monitor, report: &mut CheckReport, mut lost: Lost) -> Result<Look> {
-    // Archives are listed before the index: what they refer to was indexed before they were.
-    let archives = readable_archives(repository, report)?;
-    let mut look = Look::index_for_check(repository.core())?;
-    let listed = look.segments.clone();
-    let Structure { mut packs, replaced } = Structure::read(repository, &mut look, report)?;
-    report.packs = packs.len() as u64;
-    report.unindexed_packs = look.packs.keys().filter(|id| !packs.contains_key(id)).count() as u64;
-    lost_segments(&archives, &look, &replaced, report);
-    add_unnamed(repository, &look, &mut packs, report)?;
-    let first = report.findings.len();
-    for pack in packs.values() {
-        missing_pack(pack, &look, report, &mut lost);
-    }
-    let missing = first..report.findings.len();
-    if monitor.cancelled() {
-        return Err(Error::Interrupted);
-    }
-    let index = Arc::new(repository.load_index_of(&look)?);
-    let reader = Reader::new(repository, index);
-    trace::archives(&reader, &archives, monitor, report, &lost)?;
-    for finding in report.findings.get_mut(missing).unwrap_or_default() {
-        excuse(finding);
-    }
-    recorded_losses(repository, report)?;
-    look.segments = listed;
-    Ok(look)
-}
-
-/// What a repair has recorded as lost is known: it is said each time, and is no news.
-fn recorded_losses(repository: &Repository, report: &mut CheckReport) -> Result<()> {
-    let facts = repository.facts()?;
-    for finding in report.findings.iter_mut().filter(|finding| !finding.harms.is_empty()) {
-        let Some(object) = finding.object else { continue };
-        if finding.harms.iter().all(|(archive, _)| facts.losses(*archive).contains(&object)) {
-            finding.severity = Severity::Warning;
-            let advice = "a create that finds the file in its source stores it again";
-            finding.message = format!("lost, as a repair has recorded; {advice}");
-        }
-    }
-    Ok(())
 }
 
 /// What of one archive no pack holds, as far as the index can tell: path and problem.
@@ -217,247 +213,6 @@ pub(crate) fn harmed(
     harmed.sort_unstable();
     harmed.dedup();
     Ok(harmed)
-}
-
-/// Key slots, events and gc records: names and seals.
-fn small_files(repository: &Repository, report: &mut CheckReport) -> Result<()> {
-    let store = repository.store();
-    for (kind, class) in [(Kind::Keys, None), (Kind::Events, Some(Class::Event)), (Kind::Gc, Some(Class::Gc))] {
-        for file in store.list(kind)? {
-            let key = Key::listed(kind, &file.name);
-            let Some(id) = FileId::from_hex(&file.name) else {
-                report.finding(Severity::Warning, key.to_string(), None, "not a name that vault gives; ignored");
-                continue;
-            };
-            let bytes = match read_optional(store.as_ref(), &key) {
-                Ok(Some(bytes)) => bytes,
-                Ok(None) => continue,
-                Err(error) => {
-                    report.finding(Severity::Error, key.to_string(), None, format!("cannot be read: {error}"));
-                    continue;
-                }
-            };
-            if blake3::hash(&bytes) != *id.as_bytes() {
-                report.finding(
-                    Severity::Error,
-                    key.to_string(),
-                    None,
-                    "its bytes are not those that its name says; no archive is harmed",
-                );
-            } else if let Some(Err(error)) = class.map(|class| open_file(repository.ring(), class, &bytes)) {
-                report.finding(Severity::Error, key.to_string(), None, format!("{error}; no archive is harmed"));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The archives that count and whose manifests can be read; the others are findings.
-fn readable_archives(repository: &Repository, report: &mut CheckReport) -> Result<Vec<Archive>> {
-    let listing = repository.list_archives()?;
-    report.pending_archives = listing.manifests.iter().filter(|id| !listing.ok.contains(id)).count() as u64;
-    for id in listing.ok.iter().filter(|id| !listing.manifests.contains(id) && !listing.deleted.contains(id)) {
-        let message = "a mark without its manifest: the archive is gone, or is just being purged";
-        report.finding(Severity::Error, Key::ok_mark(*id).to_string(), None, message);
-    }
-    let mut archives = Vec::new();
-    let mut counting: Vec<ArchiveId> = listing.counting().collect();
-    counting.sort_unstable();
-    for id in counting {
-        let key = Key::ok_mark(id);
-        match read_optional(repository.store().as_ref(), &key) {
-            Ok(Some(mark)) if Mark::Ok.verify(id, &mark).is_ok() => {}
-            Ok(None) => continue,
-            Ok(Some(_)) => {
-                report.finding(
-                    Severity::Error,
-                    key.to_string(),
-                    None,
-                    "the mark is damaged; it says nothing that its name does not: the archive is walked",
-                );
-                harm_last(report, id);
-            }
-            Err(error) => {
-                report.finding(Severity::Error, key.to_string(), None, format!("cannot be read: {error}"));
-                harm_last(report, id);
-            }
-        }
-        match repository.archive(id) {
-            Ok(Some(archive)) => archives.push(archive),
-            Ok(None) => {}
-            Err(Error::Interrupted) => return Err(Error::Interrupted),
-            Err(error) => {
-                report.finding(
-                    Severity::Error,
-                    Key::archive(id).to_string(),
-                    None,
-                    format!("the archive cannot be opened: {error}"),
-                );
-                harm_last(report, id);
-            }
-        }
-    }
-    lost_marks(repository, &listing, &archives, report);
-    uncounted(repository, &listing, report)?;
-    archives.sort_by_key(|archive| (archive.manifest.time, archive.id));
-    report.archives = archives.len() as u64;
-    Ok(archives)
-}
-
-/// Manifests that do not count, because they are deleted or pending: as roots that nobody can read they end every compaction.
-fn uncounted(repository: &Repository, listing: &ArchiveListing, report: &mut CheckReport) -> Result<()> {
-    let counting: HashSet<ArchiveId> = listing.counting().collect();
-    let mut others: Vec<ArchiveId> = listing.manifests.iter().filter(|id| !counting.contains(id)).copied().collect();
-    others.sort_unstable();
-    for id in others {
-        match repository.archive(id) {
-            Ok(_) => {}
-            Err(Error::Interrupted) => return Err(Error::Interrupted),
-            Err(error) => {
-                let message =
-                    format!("{error}; it does not count, so no archive is harmed, but no compaction can go on");
-                report.finding(Severity::Error, Key::archive(id).to_string(), None, message);
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Archives without a mark that others name: whoever did so saw it.
-fn lost_marks(repository: &Repository, listing: &ArchiveListing, archives: &[Archive], report: &mut CheckReport) {
-    let unmarked = |id: &ArchiveId| !listing.ok.contains(id) && !listing.deleted.contains(id);
-    let mut named: Vec<ArchiveId> = named_by(archives).into_iter().collect();
-    named.sort_unstable();
-    for id in named.into_iter().filter(|id| listing.manifests.contains(id) && unmarked(id)) {
-        let readable = if matches!(repository.archive(id), Ok(Some(_))) { "; its manifest is whole" } else { "" };
-        let message =
-            format!("the archive counted, for another one names it, but its mark is gone: it is not listed{readable}");
-        report.finding(Severity::Error, Key::ok_mark(id).to_string(), None, message);
-        harm_last(report, id);
-    }
-}
-
-fn harm_last(report: &mut CheckReport, id: ArchiveId) {
-    if let Some(finding) = report.findings.last_mut() {
-        finding.harms.push((id, Vec::new()));
-    }
-}
-
-/// Packs that no segment names are read without one, so they are checked like the others.
-fn add_unnamed(
-    repository: &Repository,
-    look: &Look,
-    packs: &mut HashMap<PackId, IndexedPack>,
-    report: &mut CheckReport,
-) -> Result<()> {
-    for (id, size) in &look.packs {
-        if packs.contains_key(id) || look.condemned.contains(id) {
-            continue;
-        }
-        if let Some(pack) = rebuild::directory_of(repository.core(), *id, *size)? {
-            packs.insert(*id, pack);
-            continue;
-        }
-        let message = "no index segment names the pack, and it cannot be read without one; an archive that needs it says so below";
-        report.finding(Severity::Warning, Key::pack(*id).to_string(), None, message);
-    }
-    Ok(())
-}
-
-/// Segments that archives name and that are gone without a successor, while there are packs that no segment names.
-fn lost_segments(archives: &[Archive], look: &Look, replaced: &HashSet<FileId>, report: &mut CheckReport) {
-    if report.unindexed_packs == 0 {
-        return;
-    }
-    let named = archives.iter().flat_map(|archive| &archive.manifest.segments);
-    let gone: HashSet<FileId> =
-        named.filter(|id| !look.segments.contains_key(id) && !replaced.contains(id)).copied().collect();
-    let packs = report.unindexed_packs;
-    for id in gone {
-        let message = format!(
-            "the index segment is gone, and no other names {packs} packs; they are read without it, and the next create indexes them again"
-        );
-        report.finding(Severity::Warning, Key::file(Kind::Index, id).to_string(), None, message);
-    }
-}
-
-/// What the readable segments say.
-struct Structure {
-    /// Every pack that one names.
-    packs: HashMap<PackId, IndexedPack>,
-    /// Segments whose place they took.
-    replaced: HashSet<FileId>,
-}
-
-impl Structure {
-    /// Reads the segments of a look; those that cannot be read are left out of it, so that the check can go on.
-    fn read(repository: &Repository, look: &mut Look, report: &mut CheckReport) -> Result<Self> {
-        let mut structure = Self { packs: HashMap::new(), replaced: HashSet::new() };
-        let segments: Vec<_> = look.segments.keys().copied().collect();
-        for id in segments {
-            match repository.core().read_segment(id) {
-                Ok(Some(segment)) => {
-                    structure.replaced.extend(segment.replaces);
-                    for pack in segment.packs {
-                        note_pack(pack, &mut structure.packs, report);
-                    }
-                }
-                Ok(None) => {}
-                Err(error @ Error::Interrupted) => return Err(error),
-                Err(error) => {
-                    look.segments.remove(&id);
-                    let message =
-                        format!("the index segment cannot be read: {error}; it can be rebuilt from the packs");
-                    report.finding(Severity::Error, Key::file(Kind::Index, id).to_string(), None, message);
-                }
-            }
-        }
-        Ok(structure)
-    }
-}
-
-fn note_pack(pack: IndexedPack, packs: &mut HashMap<PackId, IndexedPack>, report: &mut CheckReport) {
-    let key = Key::pack(pack.id).to_string();
-    if let Err(error) = pack.blocks() {
-        report.finding(Severity::Error, key, None, format!("what the index says of it does not decode: {error}"));
-        return;
-    }
-    match packs.get(&pack.id) {
-        Some(other) if *other != pack => {
-            report.finding(Severity::Error, key, None, "two index segments say different things of it");
-        }
-        Some(_) => {}
-        None => drop(packs.insert(pack.id, pack)),
-    }
-}
-
-/// An entry of the index is a hint: one for a pack that has gone, and without which no archive lacks anything, harms nobody.
-fn excuse(finding: &mut Finding) {
-    if finding.harms.is_empty() {
-        finding.severity = Severity::Warning;
-        finding.message.push_str("; no archive lacks anything for it");
-    }
-}
-
-/// A pack that is not there, or has another size: all that is in it has no copy here.
-fn missing_pack(pack: &IndexedPack, look: &Look, report: &mut CheckReport, lost: &mut Lost) {
-    let message = match look.packs.get(&pack.id) {
-        Some(size) if *size == pack.size => return,
-        Some(size) => format!("the pack has {size} bytes, the index says {}", pack.size),
-        None if look.condemned.contains(&pack.id) => return,
-        None => "the pack is missing".to_owned(),
-    };
-    let key = Key::pack(pack.id).to_string();
-    report.finding(
-        Severity::Error,
-        key,
-        None,
-        format!("{message}; the next create stores again what it finds in its source"),
-    );
-    let number = report.findings.len() - 1;
-    for entry in pack.blocks().unwrap_or_default().into_iter().flat_map(|block| block.entries) {
-        lost.entry(entry.id).or_default().push((pack.id, number));
-    }
 }
 
 /// Trees and lists that have been walked without anything to say.

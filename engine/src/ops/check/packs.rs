@@ -1,13 +1,12 @@
 //! Reading packs whole: name, commitment, every block and every id, trailer and tail. On all cores, one block in memory a core.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
-
-use super::{CheckReport, Finding, Lost, Severity};
+use super::slice::{Slice, Verified, choose};
+use super::{CheckReport, Finding, Lost, REPAIR, Severity};
+use crate::clock::{self, Stopwatch};
 use crate::error::{Error, Result, StoreErrorKind};
 use crate::format::block::{Entry, HEAD_LEN, open_block, open_trailer};
 use crate::format::file::{FileCipher, HEADER_LEN};
@@ -17,6 +16,7 @@ use crate::id::{ObjectId, PackId};
 use crate::progress::{Counters, Monitor};
 use crate::repository::{Look, Repository, purpose_of};
 use crate::store::Key;
+use crate::sync::lock;
 
 /// What reading one pack found.
 #[derive(Default)]
@@ -24,59 +24,112 @@ struct PackResult {
     pack: PackId,
     findings: Vec<(Finding, Vec<ObjectId>)>,
     objects: u64,
+    /// It was read to its end.
+    read: bool,
 }
 
-/// Reads every pack that exists with the right size.
-pub(super) fn read(
-    repository: &Repository,
-    look: &Look,
-    packs: &HashMap<PackId, IndexedPack>,
-    jobs: Option<usize>,
-    monitor: &dyn Monitor,
-    report: &mut CheckReport,
-    lost: &mut Lost,
-) -> Result<()> {
-    let mut whole: Vec<&IndexedPack> =
-        packs.values().filter(|pack| look.packs.get(&pack.id) == Some(&pack.size)).collect();
-    whole.sort_unstable_by_key(|pack| pack.id);
-    if let Some(counters) = monitor.counters() {
-        counters.total_bytes.store(whole.iter().map(|pack| pack.size).sum(), Ordering::Relaxed);
-    }
-    let bytes = AtomicU64::new(0);
-    let results = Mutex::new(Vec::new());
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs.unwrap_or(0)).build();
-    let pool = pool.map_err(|error| Error::Internal(format!("cannot start threads: {error}")))?;
-    pool.install(|| {
-        whole.par_iter().try_for_each(|pack| {
-            if monitor.cancelled() {
-                return Err(Error::Interrupted);
-            }
-            let result = PackCheck {
-                repository,
-                pack,
-                key: Key::pack(pack.id),
-                result: PackResult { pack: pack.id, ..PackResult::default() },
-            }
-            .run()?;
-            bytes.fetch_add(pack.size, Ordering::Relaxed);
-            if let Some(counters) = monitor.counters() {
+/// Reads packs: which, for how long, on how many threads.
+pub(super) struct Reading<'a> {
+    pub(super) repository: &'a Repository,
+    pub(super) slice: Slice,
+    pub(super) jobs: Option<usize>,
+    pub(super) watch: Stopwatch,
+    pub(super) monitor: &'a dyn Monitor,
+}
+
+impl Reading<'_> {
+    /// Reads the chosen ones of the packs that exist with the right size. What was verified is recorded even if the user stops it.
+    pub(super) fn read(
+        &self,
+        look: &Look,
+        packs: &HashMap<PackId, IndexedPack>,
+        verified: &mut Verified,
+        report: &mut CheckReport,
+        lost: &mut Lost,
+    ) -> Result<()> {
+        let now = u64::try_from(clock::now().seconds).unwrap_or(0);
+        let whole = packs.values().filter(|pack| look.packs.get(&pack.id) == Some(&pack.size)).collect();
+        let chosen = choose(whole, self.slice.share, verified, now);
+        let bytes = chosen.iter().map(|pack| pack.size).sum();
+        if let Some(counters) = self.monitor.counters() {
+            counters.total_bytes.store(bytes, Ordering::Relaxed);
+        }
+        let results = Mutex::new(Vec::new());
+        let outcome = self.each(&chosen, &|pack| {
+            let result = PackResult { pack: pack.id, ..PackResult::default() };
+            let check = PackCheck { repository: self.repository, pack, key: Key::pack(pack.id), result };
+            lock(&results).push((check.run()?, pack.size));
+            if let Some(counters) = self.monitor.counters() {
                 Counters::add(&counters.bytes, pack.size);
             }
-            results.lock().unwrap_or_else(PoisonError::into_inner).push(result);
             Ok(())
+        });
+        let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+        results.sort_by_key(|(result, _)| result.pack);
+        report.packs_read = results.len() as u64;
+        report.bytes_read = results.iter().map(|(_, size)| size).sum();
+        report.packs_left = chosen.len() as u64 - report.packs_read;
+        report.bytes_left = bytes - report.bytes_read;
+        verified.retain(|pack| look.packs.contains_key(pack));
+        for (result, _) in results {
+            if !result.findings.is_empty() {
+                verified.forget(&result.pack);
+            } else if result.read {
+                verified.record(result.pack, now);
+            }
+            note(result, report, lost);
+        }
+        outcome
+    }
+
+    /// Hands packs to threads, strictly in their order, until there is no more, the time is over or the user wishes to stop.
+    fn each(&self, chosen: &[&IndexedPack], check: &(dyn Fn(&IndexedPack) -> Result<()> + Sync)) -> Result<()> {
+        let time_is_over = || self.slice.max_duration.is_some_and(|most| self.watch.elapsed() >= most);
+        in_order(self.jobs, chosen, &|pack| {
+            if self.monitor.cancelled() {
+                return Err(Error::Interrupted);
+            }
+            if time_is_over() {
+                return Ok(false);
+            }
+            check(pack).map(|()| true)
         })
-    })?;
-    report.bytes_read = bytes.into_inner();
-    for result in results.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        report.objects += result.objects;
-        for (finding, ids) in result.findings {
-            report.findings.push(finding);
-            for id in ids {
-                lost.entry(id).or_default().push((result.pack, report.findings.len() - 1));
+    }
+}
+
+/// Does `each` to items on all cores, begun strictly in their order; ends at the first that fails or says `false`.
+pub(super) fn in_order<T: Sync>(
+    jobs: Option<usize>,
+    items: &[T],
+    each: &(dyn Fn(&T) -> Result<bool> + Sync),
+) -> Result<()> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs.unwrap_or(0)).build();
+    let pool = pool.map_err(|error| Error::Internal(format!("cannot start threads: {error}")))?;
+    let next = AtomicUsize::new(0);
+    let ended = pool.broadcast(|_| {
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            match each(item) {
+                Ok(true) => {}
+                ended => {
+                    next.store(items.len(), Ordering::Relaxed);
+                    return ended.map(drop);
+                }
             }
         }
+        Ok(())
+    });
+    ended.into_iter().collect()
+}
+
+/// What a pack's damage means: which objects have no copy there.
+fn note(result: PackResult, report: &mut CheckReport, lost: &mut Lost) {
+    report.objects += result.objects;
+    for (finding, ids) in result.findings {
+        report.findings.push(finding);
+        for id in ids {
+            lost.entry(id).or_default().push((result.pack, report.findings.len() - 1));
+        }
     }
-    Ok(())
 }
 
 struct PackCheck<'a> {
@@ -100,8 +153,9 @@ impl PackCheck<'_> {
 
     /// Only the user's wish to stop ends it; a store that cannot read the pack is a finding.
     fn run(mut self) -> Result<PackResult> {
-        if let Err(error) = self.read() {
-            match error {
+        match self.read() {
+            Ok(()) => self.result.read = true,
+            Err(error) => match error {
                 Error::Interrupted => return Err(error),
                 // A compaction has taken it since it was listed; whether anything is missing for it, the structure shows.
                 Error::Store(error)
@@ -113,13 +167,18 @@ impl PackCheck<'_> {
                 Error::Store(error) => {
                     let ids = self.all_ids();
                     let cause = error.source.as_ref().map(|source| format!(" ({source})")).unwrap_or_default();
-                    self.find(format!("{error}{cause}"), ids);
+                    self.find(
+                        format!(
+                            "{error}{cause}; if it stays so, copy the repository to another disk and there {REPAIR}"
+                        ),
+                        ids,
+                    );
                 }
                 other => {
                     let ids = self.all_ids();
-                    self.find(other.to_string(), ids);
+                    self.find(format!("{other}; {REPAIR}"), ids);
                 }
-            }
+            },
         }
         Ok(self.result)
     }
@@ -132,12 +191,15 @@ impl PackCheck<'_> {
         let cipher = FileCipher::open(self.repository.ring(), self.pack.class, &header);
         if let Err(error) = &cipher {
             let ids = self.all_ids();
-            self.find(format!("the header is damaged: {error}; nothing in the pack can be opened"), ids);
+            self.find(format!("the header is damaged: {error}; nothing in the pack can be opened; {REPAIR}"), ids);
         }
         let mut end = HEADER_LEN as u64;
         for block in self.pack.blocks().unwrap_or_default() {
             if u64::from(block.offset) != end {
-                self.find(format!("the index leaves a gap at offset {end}"), Vec::new());
+                self.find(
+                    format!("the index leaves a gap at offset {end}; what follows was not read; {REPAIR}"),
+                    Vec::new(),
+                );
                 return Ok(());
             }
             let mut sealed = vec![0; HEAD_LEN + block.body_length as usize];
@@ -156,11 +218,14 @@ impl PackCheck<'_> {
         if let Ok(cipher) = &cipher
             && let Err(problem) = self.trailer(cipher, end, &mut behind)
         {
-            self.find(format!("{problem}; no object is lost as long as the index is whole"), Vec::new());
+            self.find(format!("{problem}; no archive is harmed as long as the index is whole; {REPAIR}"), Vec::new());
         }
         if !named && self.result.findings.is_empty() {
             self.find(
-                "its bytes are not those that its name says, yet every block is whole: padding is damaged".to_owned(),
+                format!(
+                    "its bytes are not those that its name says, yet every block is whole: padding is damaged; no archive is harmed; \
+                     {REPAIR}"
+                ),
                 Vec::new(),
             );
         }
@@ -173,11 +238,14 @@ impl PackCheck<'_> {
         match open_block(self.repository.ring(), cipher, purpose, sealed) {
             Ok(open) if open.entries == block.entries => self.result.objects += open.entries.len() as u64,
             Ok(_) => self.find(
-                format!("the block at offset {} holds other objects than the index says", block.offset),
+                format!("the block at offset {} holds other objects than the index says; {REPAIR}", block.offset),
                 ids(&block.entries),
             ),
             Err(error) => {
-                self.find(format!("the block at offset {} is damaged: {error}", block.offset), ids(&block.entries));
+                self.find(
+                    format!("the block at offset {} is damaged: {error}; {REPAIR}", block.offset),
+                    ids(&block.entries),
+                );
             }
         }
     }

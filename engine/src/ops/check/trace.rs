@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{CheckReport, Lost, Seen, Severity};
+use super::{CheckReport, Lost, REPAIR, Seen, Severity};
 use crate::crypto::Purpose;
 use crate::error::{Error, Result};
 use crate::format::DEPTH;
@@ -13,7 +13,7 @@ use crate::id::{ArchiveId, ObjectId};
 use crate::meta::{Content, Node, NodeKind};
 use crate::ops::content::{InList, walk_list};
 use crate::ops::walk::{Entries, push_name};
-use crate::progress::Monitor;
+use crate::progress::{Counters, Monitor};
 use crate::repository::{Archive, Reader};
 
 /// Paths that a finding names at most; the number of all is said.
@@ -21,6 +21,7 @@ const NAMED_PATHS: usize = 1000;
 
 struct Trace<'a> {
     reader: &'a Reader<'a>,
+    monitor: &'a dyn Monitor,
     report: &'a mut CheckReport,
     lost: &'a Lost,
     /// Trees and lists below which nothing is wrong.
@@ -41,6 +42,7 @@ pub(super) fn archives(
 ) -> Result<()> {
     let mut trace = Trace {
         reader,
+        monitor,
         report,
         lost,
         sound: Seen::new(),
@@ -151,7 +153,12 @@ impl Trace<'_> {
             Err(Error::Interrupted) => Err(Error::Interrupted),
             Err(_) if blamed => Ok(None),
             Err(error) => {
-                self.report.finding(Severity::Error, "packs/", None, format!("a directory cannot be read: {error}"));
+                self.report.finding(
+                    Severity::Error,
+                    "packs/",
+                    None,
+                    format!("a directory cannot be read: {error}; {REPAIR}"),
+                );
                 let number = self.report.findings.len() - 1;
                 self.harm(number, path);
                 Ok(None)
@@ -160,6 +167,12 @@ impl Trace<'_> {
     }
 
     fn node(&mut self, node: &Node, xattrs: XattrsId, path: &[u8]) -> Result<()> {
+        if self.monitor.cancelled() {
+            return Err(Error::Interrupted);
+        }
+        if let Some(counters) = self.monitor.counters() {
+            Counters::add(&counters.entries, 1);
+        }
         if let Some(id) = xattrs {
             self.object(Purpose::Meta, id, path)?;
         }
@@ -200,7 +213,7 @@ impl Trace<'_> {
                     || format!("the content list covers {covered} bytes, the file has {size}"),
                     |error| error.to_string(),
                 );
-                self.report.finding(Severity::Error, "packs/", Some(root), message);
+                self.report.finding(Severity::Error, "packs/", Some(root), format!("{message}; {REPAIR}"));
                 let number = self.report.findings.len() - 1;
                 self.harm(number, path);
             }
@@ -237,7 +250,9 @@ impl Trace<'_> {
             Purpose::Data => "content",
             Purpose::Meta => "metadata",
         };
-        let message = format!("{what} that no pack holds; a create that finds the file in its source stores it again");
+        let message = format!(
+            "{what} that no pack holds; a create that finds the file in its source stores it again; if no source has it, {REPAIR}"
+        );
         self.report.finding(Severity::Error, "index/", Some(id), message);
         let number = self.report.findings.len() - 1;
         self.absent.insert(id, number);

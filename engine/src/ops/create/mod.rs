@@ -231,6 +231,7 @@ impl Attempt<'_> {
                 known::remember(self.repository, id, &packs);
                 let root_tree = manifest.root_tree();
                 let archive = Archive { id, manifest };
+                self.repository.saw(&archive);
                 let duration = self.watch.elapsed();
                 Ok(Some(Created {
                     archive: Some(archive),
