@@ -4,6 +4,8 @@
 mod deletion;
 #[cfg(test)]
 mod errors;
+#[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
+mod faults;
 #[cfg(test)]
 mod help;
 #[cfg(test)]
