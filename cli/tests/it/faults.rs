@@ -1,11 +1,13 @@
 //! The real program, ended or refused at every moment that matters: what was archived before restores, the next run needs no help,
 //! the exit code tells the truth.
 //!
-//! A sample belongs to the tests. `VAULT_KILLS=all` and `VAULT_FAULTS=all` try every moment (docs/testing.md).
+//! A sample belongs to the tests; `VAULT_KILLS`, `VAULT_FAULTS` and `VAULT_POWER_CUTS` ask for more (docs/testing.md).
 
 mod calls;
+mod disks;
 mod errors;
 mod kills;
+mod power;
 mod stage;
 mod tracer;
 mod verbs;
@@ -16,7 +18,8 @@ use stage::Stage;
 use tracer::{Act, Call, Traced, trace};
 use verbs::Verb;
 
-/// Which moments of how many are tried: all of them, or so many, and the seed says which.
+/// Which moments of how many are tried: all of them, or so many; the seed says which.
+#[derive(Clone, Copy)]
 struct Sample {
     all: bool,
     most: usize,
@@ -26,9 +29,10 @@ struct Sample {
 impl Sample {
     fn new(variable: &str, most: usize) -> Self {
         let asked = std::env::var(variable).unwrap_or_default();
-        let seed = asked.strip_prefix("seed:").map(|seed| seed.parse().expect("a number is expected behind seed:"));
+        let seed =
+            std::env::var("VAULT_FAULT_SEED").ok().map(|seed| seed.parse().expect("VAULT_FAULT_SEED is a number"));
         let moment = vault_engine::clock::now().nanoseconds as usize;
-        Self { all: asked == "all", most, seed: seed.unwrap_or(moment) }
+        Self { all: asked == "all", most: asked.parse().unwrap_or(most), seed: seed.unwrap_or(moment) }
     }
 
     /// Begins somewhere in the first stride.
@@ -55,6 +59,11 @@ impl Tally {
         let counts: Vec<String> = self.0.iter().map(|(name, count)| format!("{name} {count}")).collect();
         println!("{title}: {}: {}", self.total(), counts.join(", "));
     }
+}
+
+/// What is on the disk differs before and after these only, and what the caller was told before and after the last.
+fn changes_the_disk(call: &Call) -> bool {
+    (call.changes && !call.paths.is_empty()) || call.name == "exit_group"
 }
 
 /// Runs the verb on what was prepared, with this happening to one of its calls.

@@ -12,6 +12,9 @@ mod help;
 mod json;
 #[cfg(test)]
 mod keys;
+#[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
+#[path = "../../../engine/tests/machine/mod.rs"]
+mod machine;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]

@@ -15,6 +15,8 @@ mod deletion;
 mod fidelity;
 mod format;
 mod golden;
+#[path = "../machine/mod.rs"]
+mod machine;
 mod model;
 mod power;
 #[path = "../protocol/mod.rs"]

@@ -28,8 +28,8 @@ pub(super) struct Stage {
 
 impl Stage {
     /// A source and nothing else.
-    pub(super) fn bare() -> Self {
-        let stage = Self { sandbox: Sandbox::new(), archives: Vec::new() };
+    pub(super) fn bare(sandbox: Sandbox) -> Self {
+        let stage = Self { sandbox, archives: Vec::new() };
         stage.sandbox.write("source/large", noise(1, 150_000));
         stage.sandbox.write("source/folder/small", noise(2, 3_000));
         stage.sandbox.write("source/folder/text", "one and the same line\n".repeat(400));
@@ -39,16 +39,16 @@ impl Stage {
     }
 
     /// With an empty repository.
-    pub(super) fn empty() -> Self {
-        let stage = Self::bare();
+    pub(super) fn empty(sandbox: Sandbox) -> Self {
+        let stage = Self::bare(sandbox);
         stage.vault(&["init"]).succeeds();
         stage.keep();
         stage
     }
 
     /// With three archives of one series and one of another, and a source that has changed since.
-    pub(super) fn full() -> Self {
-        let mut stage = Self::empty();
+    pub(super) fn full(sandbox: Sandbox) -> Self {
+        let mut stage = Self::empty(sandbox);
         for (version, series) in [(1, "one"), (2, "one"), (3, "other"), (4, "one")] {
             stage.change(version);
             stage.vault(&["create", series, "source"]).succeeds();
@@ -62,8 +62,8 @@ impl Stage {
     }
 
     /// The same, with the first two archives deleted.
-    pub(super) fn deleted() -> Self {
-        let stage = Self::full();
+    pub(super) fn deleted(sandbox: Sandbox) -> Self {
+        let stage = Self::full(sandbox);
         for archive in &stage.archives[..2] {
             stage.vault(&["delete", &stage.selector(archive)]).succeeds();
         }
@@ -72,8 +72,8 @@ impl Stage {
     }
 
     /// With a second key, which an attempt makes or leaves alone.
-    pub(super) fn with_spare_key() -> Self {
-        let stage = Self::full();
+    pub(super) fn with_spare_key(sandbox: Sandbox) -> Self {
+        let stage = Self::full(sandbox);
         stage.vault(&["key", "add", "--new-key-file", "spare"]).succeeds();
         stage.keep();
         stage
@@ -134,13 +134,21 @@ impl Stage {
     /// Each of these restores bit for bit.
     pub(super) fn problems_of(&self, archives: &[Archived]) -> Vec<String> {
         let restores = |archive: &&Archived| self.restored(&archive.id).is_ok_and(|found| found == archive.files);
-        archives.iter().filter(|archive| !restores(archive)).map(|lost| format!("{} does not restore", lost.id)).collect()
+        archives
+            .iter()
+            .filter(|archive| !restores(archive))
+            .map(|lost| format!("{} does not restore", lost.id))
+            .collect()
     }
 
     /// Nothing to find in the repository.
     pub(super) fn check(&self) -> Vec<String> {
         let checked = self.vault(&["check", "--read-data"]);
-        if checked.code == Some(0) && checked.stdout.is_empty() { Vec::new() } else { vec![format!("check: {checked:?}")] }
+        if checked.code == Some(0) && checked.stdout.is_empty() {
+            Vec::new()
+        } else {
+            vec![format!("check: {checked:?}")]
+        }
     }
 }
 

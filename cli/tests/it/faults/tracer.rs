@@ -43,6 +43,8 @@ pub(super) enum Act {
     Fail(Errno),
     /// It fails, and so does every later one that counts.
     FailFromNow(Errno),
+    /// It waits until something else has happened.
+    Wait,
 }
 
 /// How a run went.
@@ -57,10 +59,21 @@ pub(super) struct Traced {
 
 /// Runs a command; of the calls that `counts` says yes to, this happens to number `at`.
 pub(super) fn trace(command: &Command, counts: &dyn Fn(&Call) -> bool, at: usize, act: Act) -> Traced {
+    trace_while(command, counts, at, act, &|| {})
+}
+
+/// The same; `meanwhile` is what the call waits for.
+pub(super) fn trace_while(
+    command: &Command,
+    counts: &dyn Fn(&Call) -> bool,
+    at: usize,
+    act: Act,
+    meanwhile: &dyn Fn(),
+) -> Traced {
     let outputs = [tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap()];
     let main = start(command, &outputs);
-    let mut tracer =
-        Tracer { main, counts, at, act, inside: HashSet::from([main]), failing: HashSet::new(), calls: Vec::new(), hit: None };
+    let (inside, failing) = (HashSet::from([main]), HashSet::new());
+    let mut tracer = Tracer { main, counts, at, act, meanwhile, inside, failing, calls: Vec::new(), hit: None };
     let code = tracer.follow();
     let [stdout, stderr] = outputs.map(text);
     Traced { run: Run { code, stdout, stderr }, calls: tracer.calls, hit: tracer.hit }
@@ -91,6 +104,7 @@ struct Tracer<'a> {
     counts: &'a dyn Fn(&Call) -> bool,
     at: usize,
     act: Act,
+    meanwhile: &'a dyn Fn(),
     /// Threads that are between the begin and the end of a call.
     inside: HashSet<Pid>,
     /// Threads whose call fails with this when it ends.
@@ -122,7 +136,8 @@ impl Tracer<'_> {
             self.inside.insert(thread);
             self.begins(thread);
         } else if self.failing.remove(&thread) {
-            if let (Act::Fail(errno) | Act::FailFromNow(errno), Ok(mut registers)) = (self.act, ptrace::getregs(thread)) {
+            if let (Act::Fail(errno) | Act::FailFromNow(errno), Ok(mut registers)) = (self.act, ptrace::getregs(thread))
+            {
                 registers.rax = (-i64::from(errno as i32)).cast_unsigned();
                 let _ = ptrace::setregs(thread, registers);
             }
@@ -134,24 +149,31 @@ impl Tracer<'_> {
         // Whoever cannot be asked has just been killed.
         let Ok(mut registers) = ptrace::getregs(thread) else { return };
         let arguments = [registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9];
-        let Some(call) = call(thread, registers.orig_rax, &arguments).filter(|call| (self.counts)(call)) else { return };
+        let Some(call) = call(thread, registers.orig_rax, &arguments).filter(|call| (self.counts)(call)) else {
+            return;
+        };
         let number = self.calls.len();
         self.calls.push(call.clone());
         let now = match self.act {
             Act::Count => false,
-            Act::Kill | Act::Fail(_) => number == self.at,
+            Act::Kill | Act::Fail(_) | Act::Wait => number == self.at,
             Act::FailFromNow(_) => number >= self.at,
         };
         if !now {
             return;
         }
         self.hit.get_or_insert(call);
+        if self.act == Act::Wait {
+            return (self.meanwhile)();
+        }
         // No call has this number.
         registers.orig_rax = u64::MAX;
         let _ = ptrace::setregs(thread, registers);
         match self.act {
             Act::Kill => kill(self.main, Signal::SIGKILL).unwrap(),
-            _ => drop(self.failing.insert(thread)),
+            _ => {
+                self.failing.insert(thread);
+            }
         }
     }
 }

@@ -3,13 +3,13 @@
 use std::process::Command;
 
 use super::stage::{Archived, Stage};
-use crate::sandbox::{Run, run};
+use crate::sandbox::{Sandbox, run};
 
 /// A command and what must be true of it.
 pub(super) struct Verb {
     pub(super) name: &'static str,
     /// What it begins with.
-    pub(super) stage: fn() -> Stage,
+    pub(super) stage: fn(Sandbox) -> Stage,
     pub(super) command: fn(&Stage) -> Command,
     /// Which archives it must leave alone, whatever happens.
     pub(super) keeps: fn(&Stage) -> &[Archived],
@@ -28,8 +28,15 @@ const CREATE: Verb = Verb {
     done: source_is_archived,
 };
 
-pub(super) const VERBS: &[Verb] = &[
-    Verb { name: "init", stage: Stage::bare, command: |stage| stage.command(&["init"]), again: &[0, 10], done: nothing, ..CREATE },
+const VERBS: &[Verb] = &[
+    Verb {
+        name: "init",
+        stage: Stage::bare,
+        command: |stage| stage.command(&["init"]),
+        again: &[0, 10],
+        done: nothing,
+        ..CREATE
+    },
     Verb { name: "first create", stage: Stage::empty, ..CREATE },
     CREATE,
     Verb {
@@ -91,11 +98,32 @@ pub(super) const VERBS: &[Verb] = &[
     },
 ];
 
-impl Verb {
-    /// Once more, with no help.
-    pub(super) fn run(&self, stage: &Stage) -> Run {
-        run(&mut (self.command)(stage))
+/// All of them, or those that `VAULT_VERBS` names, with commas between.
+pub(super) fn chosen() -> impl Iterator<Item = &'static Verb> {
+    let only = std::env::var("VAULT_VERBS").ok();
+    let chosen = move |verb: &&Verb| only.as_deref().is_none_or(|only| only.split(',').any(|name| name == verb.name));
+    VERBS.iter().filter(chosen)
+}
+
+/// The one that reads a source.
+pub(super) fn create() -> &'static Verb {
+    &CREATE
+}
+
+/// What is wrong after an attempt that was cut off: archives that must restore do not, or the same command, run again without any
+/// help, does not do what it should.
+pub(super) fn is_run_again(stage: &Stage, verb: &Verb) -> Vec<String> {
+    let keeps = (verb.keeps)(stage);
+    let mut problems = stage.problems_of(keeps);
+    let again = run(&mut (verb.command)(stage));
+    if !again.code.is_some_and(|code| verb.again.contains(&code)) {
+        problems.push(format!("the next run: {again:?}"));
+    } else if let Err(problem) = (verb.done)(stage) {
+        problems.push(format!("after the next run: {problem}"));
     }
+    problems.extend(stage.problems_of(keeps));
+    problems.extend(stage.check());
+    problems
 }
 
 fn all(stage: &Stage) -> &[Archived] {
