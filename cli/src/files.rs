@@ -6,35 +6,55 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 /// Makes a new file, mode 0600, durable with its folders. One that exists is an error.
 pub(crate) fn create_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = prepare_folder(path)?;
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600);
-    let written = options.open(path).and_then(|mut file| {
-        let done = file.write_all(bytes).and_then(|()| file.sync_all());
-        if done.is_err() {
-            // Half a secret is worse than none: the next run would take it for the whole.
-            let _ = fs::remove_file(path);
-        }
-        done
-    });
-    written.with_context(|| format!("cannot write {}", path.display()))?;
-    sync_folder(&folder)
+    let temporary = write_beside(path, bytes)?;
+    let named = name_new(&temporary, path);
+    if named.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    named.with_context(|| format!("cannot write {}", path.display()))?;
+    sync_folder(&folder_of(path))
 }
 
 /// Puts a file in place of whatever is there, mode 0600, durable with its folders.
 pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> Result<()> {
+    let temporary = write_beside(path, bytes)?;
+    fs::rename(&temporary, path).with_context(|| format!("cannot write {}", path.display()))?;
+    sync_folder(&folder_of(path))
+}
+
+/// The bytes, durable, under another name in the folder, which is made. A secret gets its own name only when it is whole: half of one
+/// is worse than none, because the next run would take it for the whole.
+fn write_beside(path: &Path, bytes: &[u8]) -> Result<PathBuf> {
+    prepare_folder(path)?;
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}", std::process::id()));
     let temporary = PathBuf::from(name);
     // A file of this name is a leftover of a process that is gone.
     let _ = fs::remove_file(&temporary);
-    create_private(&temporary, bytes)?;
-    fs::rename(&temporary, path).with_context(|| format!("cannot write {}", path.display()))?;
-    sync_folder(&folder_of(path))
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    let written = options.open(&temporary).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    written.with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(temporary)
+}
+
+/// Renames, but replaces nothing.
+fn name_new(temporary: &Path, path: &Path) -> io::Result<()> {
+    match renameat_with(CWD, temporary, CWD, path, RenameFlags::NOREPLACE) {
+        // Network file systems cannot do it in one step.
+        Err(Errno::INVAL | Errno::NOSYS) if path.try_exists()? => Err(Errno::EXIST.into()),
+        Err(Errno::INVAL | Errno::NOSYS) => fs::rename(temporary, path),
+        named => Ok(named?),
+    }
 }
 
 /// The whole file, wiped when dropped; one longer than `limit` is an error.
@@ -55,7 +75,7 @@ pub(crate) fn read_limited(reader: impl Read, limit: usize) -> io::Result<Zeroiz
 }
 
 /// Makes the folders above a file, mode 0700, and makes their names durable.
-fn prepare_folder(path: &Path) -> Result<PathBuf> {
+fn prepare_folder(path: &Path) -> Result<()> {
     let folder = folder_of(path);
     let missing: Vec<&Path> =
         folder.ancestors().take_while(|above| !above.as_os_str().is_empty() && !above.exists()).collect();
@@ -67,7 +87,7 @@ fn prepare_folder(path: &Path) -> Result<PathBuf> {
     for made in missing {
         sync_folder(&folder_of(made))?;
     }
-    Ok(folder)
+    Ok(())
 }
 
 fn folder_of(path: &Path) -> PathBuf {
@@ -97,6 +117,7 @@ mod tests {
         assert!(create_private(&path, b"other\n").is_err());
         assert_eq!(read_secret(&path, 7).unwrap().as_slice(), b"secret\n");
         assert!(read_secret(&path, 6).is_err());
+        assert_eq!(fs::read_dir(folder.path().join("a/b")).unwrap().count(), 1, "nothing is left beside it");
     }
 
     #[test]

@@ -6,12 +6,17 @@ mod check;
 mod deletion;
 #[cfg(test)]
 mod errors;
+#[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
+mod faults;
 #[cfg(test)]
 mod help;
 #[cfg(test)]
 mod json;
 #[cfg(test)]
 mod keys;
+#[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
+#[path = "../../../engine/tests/machine/mod.rs"]
+mod machine;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]

@@ -25,6 +25,12 @@ impl Sandbox {
         Self { home: tempfile::tempdir().unwrap() }
     }
 
+    /// With its home on a disk of the test's.
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    pub(crate) fn below(folder: &Path) -> Self {
+        Self { home: tempfile::tempdir_in(folder).unwrap() }
+    }
+
     /// With a keyless repository `repo`, which is what tests of anything but keys use.
     pub(crate) fn with_repository() -> Self {
         let sandbox = Self::new();

@@ -187,9 +187,6 @@ impl Repository {
             return Err(Error::Key(KeyProblem::Unusable(problem.to_owned())));
         }
         let (slot, bundle) = unlock(store.as_ref(), &config, &options)?;
-        if bundle.config != config.bytes {
-            return Err(damaged(&Key::config(), "it is not the config that the key slot was made for"));
-        }
         let ring = KeyRing::new(config.domain, bundle.root);
         let profile = opened(&Key::config(), config.open(&ring))?;
         let core = Core {
@@ -385,12 +382,14 @@ fn cost(kind: slot::SlotKind) -> u64 {
     }
 }
 
+/// Opens the first slot that was made for this config. An `init` that was cut off may have left one that was not, and the same secret
+/// opens it.
 fn unlock(store: &dyn Store, config: &Config, options: &OpenOptions) -> Result<(FileId, Bundle)> {
     let slots = read_slots(store)?;
     if slots.is_empty() {
         return Err(Error::Key(KeyProblem::NoSlot));
     }
-    let mut refused = None;
+    let (mut refused, mut foreign) = (None, false);
     for (id, slot) in &slots {
         // A slot without a secret in a repository that says it is encrypted is an attack or an accident, never a key.
         if (slot.kind == slot::SlotKind::Plain) == config.encrypted {
@@ -398,11 +397,20 @@ fn unlock(store: &dyn Store, config: &Config, options: &OpenOptions) -> Result<(
         }
         let name = id.to_string();
         match try_slot(slot, &name, options) {
-            Ok(Some(bundle)) => return Ok((*id, opened(&Key::file(Kind::Keys, *id), bundle)?)),
+            Ok(Some(bundle)) => {
+                let bundle = opened(&Key::file(Kind::Keys, *id), bundle)?;
+                if bundle.config == config.bytes {
+                    return Ok((*id, bundle));
+                }
+                foreign = true;
+            }
             Ok(None) => {}
             Err(error @ Error::Key(KeyProblem::Excessive { .. })) => refused = Some(error),
             Err(error) => return Err(error),
         }
+    }
+    if foreign {
+        return Err(damaged(&Key::config(), "it is not the config that the key slot was made for"));
     }
     Err(match refused {
         _ if options.secrets.is_empty() => Error::Key(KeyProblem::NoneGiven),

@@ -16,6 +16,8 @@ mod fidelity;
 mod format;
 mod golden;
 mod levels;
+#[path = "../machine/mod.rs"]
+mod machine;
 mod model;
 mod power;
 #[path = "../protocol/mod.rs"]

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
@@ -11,7 +10,7 @@ use vault_engine::error::{StoreError, StoreErrorKind};
 use vault_engine::id::{ArchiveId, PackId};
 use vault_engine::store::{Key, Kind, LocalStore, Store, StoreResult};
 
-use crate::support::{Disk, Format};
+use crate::machine::{Disk, Format, fill};
 
 /// How many operations are acknowledged before the power is cut while the next ones run.
 const CUTS: [usize; 6] = [1, 2, 5, 13, 40, 90];
@@ -181,14 +180,18 @@ fn power_cuts_on_ext4_lose_nothing() {
 }
 
 #[test]
+fn power_cuts_on_ext4_that_does_not_order_data_lose_nothing() {
+    power_cuts_lose_nothing("power_cuts_on_ext4_that_does_not_order_data_lose_nothing", Format::Ext4Writeback);
+}
+
+#[test]
 fn power_cuts_on_xfs_lose_nothing() {
     power_cuts_lose_nothing("power_cuts_on_xfs_lose_nothing", Format::Xfs);
 }
 
 /// What does not fit is refused as such, leaves nothing, and hinders neither reading nor making room.
-#[test]
-fn a_full_disk_says_so_and_recovers() {
-    let Some(disk) = Disk::new("a_full_disk_says_so_and_recovers", Format::Ext4) else { return };
+fn a_full_disk_says_so(test: &str, format: Format) {
+    let Some(disk) = Disk::new(test, format) else { return };
     let store = LocalStore::create(disk.path().join("repository")).unwrap();
     let pack = |n: u8| Key::pack(PackId::from_bytes([n; 32]));
     let bytes = vec![7; 8 << 20];
@@ -207,6 +210,16 @@ fn a_full_disk_says_so_and_recovers() {
 
     store.put(&pack(n), &bytes[..4 << 20]).expect("there is room again, also that of what failed");
     assert_eq!(store.read(&pack(1), 8 << 20).unwrap(), bytes);
+}
+
+#[test]
+fn a_full_disk_says_so_and_recovers() {
+    a_full_disk_says_so("a_full_disk_says_so_and_recovers", Format::Ext4);
+}
+
+#[test]
+fn a_full_disk_in_memory_says_so_and_recovers() {
+    a_full_disk_says_so("a_full_disk_in_memory_says_so_and_recovers", Format::Memory(40 << 20));
 }
 
 /// When not a block is left for the mark of a deletion, the reserve makes room for it, once.
@@ -241,13 +254,4 @@ fn on_a_disk_without_a_free_block_the_reserve_makes_room_for_marks() {
     store.keep_reserve().unwrap();
     assert_eq!(fs::metadata(repository.join("reserve")).unwrap().len(), 1 << 20);
     assert!(store.free_bytes().unwrap().unwrap() > 1 << 20);
-}
-
-/// Writes until nothing goes any more, not even as root.
-fn fill(disk: &Disk) {
-    let mut ballast = fs::File::options().append(true).create(true).open(disk.path().join("ballast")).unwrap();
-    for length in [1 << 20, 4096, 1] {
-        let block = vec![0x55; length];
-        while ballast.write(&block).and_then(|_| ballast.sync_data()).is_ok() {}
-    }
 }

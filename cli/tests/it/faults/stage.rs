@@ -1,0 +1,172 @@
+//! What every attempt begins with: a repository with archives whose files are known, the cache of it, and a source.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::sandbox::{Run, Sandbox, files, run};
+
+/// The files of a tree with their bytes.
+pub(super) type Files = BTreeMap<PathBuf, Vec<u8>>;
+
+/// What an attempt may change.
+const CHANGES: [&str; 5] = ["repo", ".cache", ".local", "key", "spare"];
+
+/// An archive and what it holds.
+#[derive(Clone, Debug)]
+pub(super) struct Archived {
+    pub(super) id: String,
+    pub(super) files: Files,
+}
+
+pub(super) struct Stage {
+    pub(super) sandbox: Sandbox,
+    /// Oldest first.
+    pub(super) archives: Vec<Archived>,
+}
+
+impl Stage {
+    /// A source and nothing else.
+    pub(super) fn bare(sandbox: Sandbox) -> Self {
+        let stage = Self { sandbox, archives: Vec::new() };
+        stage.sandbox.write("source/large", noise(1, 150_000));
+        stage.sandbox.write("source/folder/small", noise(2, 3_000));
+        stage.sandbox.write("source/folder/text", "one and the same line\n".repeat(400));
+        stage.sandbox.write("source/changes", "version 0");
+        stage.keep();
+        stage
+    }
+
+    /// With an empty repository.
+    pub(super) fn empty(sandbox: Sandbox) -> Self {
+        let stage = Self::bare(sandbox);
+        stage.vault(&["init"]).succeeds();
+        stage.keep();
+        stage
+    }
+
+    /// With three archives of one series and one of another, and a source that has changed since.
+    pub(super) fn full(sandbox: Sandbox) -> Self {
+        let mut stage = Self::empty(sandbox);
+        for (version, series) in [(1, "one"), (2, "one"), (3, "other"), (4, "one")] {
+            stage.change(version);
+            stage.vault(&["create", series, "source"]).succeeds();
+            let listed = stage.listed();
+            let new = listed.into_iter().find(|id| stage.archives.iter().all(|archive| archive.id != *id)).unwrap();
+            stage.archives.push(Archived { id: new, files: stage.source() });
+        }
+        stage.change(5);
+        stage.keep();
+        stage
+    }
+
+    /// The same, with the first two archives deleted.
+    pub(super) fn deleted(sandbox: Sandbox) -> Self {
+        let stage = Self::full(sandbox);
+        for archive in &stage.archives[..2] {
+            stage.vault(&["delete", &stage.selector(archive)]).succeeds();
+        }
+        stage.keep();
+        stage
+    }
+
+    /// With a second key, which an attempt makes or leaves alone.
+    pub(super) fn with_spare_key(sandbox: Sandbox) -> Self {
+        let stage = Self::full(sandbox);
+        stage.vault(&["key", "add", "--new-key-file", "spare"]).succeeds();
+        stage.keep();
+        stage
+    }
+
+    fn change(&self, version: u64) {
+        self.sandbox.write("source/changes", format!("version {version}"));
+        self.sandbox.write("source/folder/noise", noise(version, 20_000));
+        self.sandbox.write(&format!("source/new {version}"), noise(100 + version, 2_000));
+    }
+
+    /// From now on this is what `reset` goes back to.
+    pub(super) fn keep(&self) {
+        copy(&self.sandbox.path(""), &self.sandbox.path("kept"));
+    }
+
+    /// As it was prepared. The source stays as it is: no attempt changes it.
+    pub(super) fn reset(&self) {
+        copy(&self.sandbox.path("kept"), &self.sandbox.path(""));
+    }
+
+    /// The program with this repository and its key.
+    pub(super) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.sandbox.command(arguments);
+        command.env("VAULT_REPO", "repo").env("VAULT_KEY_FILE", "key");
+        command
+    }
+
+    /// With the second key, if it was there from the beginning: then the first may be gone.
+    pub(super) fn vault(&self, arguments: &[&str]) -> Run {
+        let spare = self.sandbox.path("kept/spare").exists();
+        run(self.command(arguments).env("VAULT_KEY_FILE", if spare { "spare" } else { "key" }))
+    }
+
+    pub(super) fn selector(&self, archive: &Archived) -> String {
+        format!("aid:{}", archive.id)
+    }
+
+    /// The ids of all archives that count.
+    pub(super) fn listed(&self) -> Vec<String> {
+        let json = self.vault(&["list", "--json"]).succeeds().json();
+        let id = |archive: &serde_json::Value| archive["id"].as_str().unwrap().to_owned();
+        json["archives"].as_array().unwrap().iter().map(id).collect()
+    }
+
+    pub(super) fn source(&self) -> Files {
+        files(&self.sandbox.path("source")).into_iter().collect()
+    }
+
+    /// What an archive gives back, whole or with an error.
+    pub(super) fn restored(&self, id: &str) -> Result<Files, Run> {
+        let target = self.sandbox.path("restored");
+        let _ = fs::remove_dir_all(&target);
+        let done = self.vault(&["restore", &format!("aid:{id}"), "--target", "restored"]);
+        if done.code == Some(0) { Ok(files(&target.join("source")).into_iter().collect()) } else { Err(done) }
+    }
+
+    /// Each of these restores bit for bit.
+    pub(super) fn problems_of(&self, archives: &[Archived]) -> Vec<String> {
+        let restores = |archive: &&Archived| self.restored(&archive.id).is_ok_and(|found| found == archive.files);
+        archives
+            .iter()
+            .filter(|archive| !restores(archive))
+            .map(|lost| format!("{} does not restore", lost.id))
+            .collect()
+    }
+
+    /// Nothing to find in the repository.
+    pub(super) fn check(&self) -> Vec<String> {
+        let checked = self.vault(&["check", "--read-data"]);
+        if checked.code == Some(0) && checked.stdout.is_empty() {
+            Vec::new()
+        } else {
+            vec![format!("check: {checked:?}")]
+        }
+    }
+}
+
+/// Replaces what attempts change by what another folder has of it.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for name in CHANGES {
+        let new = to.join(name);
+        let _ = if new.is_dir() { fs::remove_dir_all(&new) } else { fs::remove_file(&new) };
+        let old = from.join(name);
+        if old.exists() {
+            assert!(Command::new("cp").arg("-a").arg(old).arg(new).status().unwrap().success());
+        }
+    }
+}
+
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
+    bytes
+}
