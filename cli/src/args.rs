@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Command, CommandFactory, Parser, Subcommand, ValueEnum};
 use vault_engine::chunker::ChunkerRequest;
 use vault_engine::compress::Compression;
+use vault_engine::format::verify::Verify;
 use vault_engine::ops::create::FilesCache;
 
 use crate::exit;
@@ -153,6 +154,9 @@ pub(crate) struct CreateArgs {
     /// lz4, zstd,LEVEL, none, or auto,METHOD
     #[arg(short = 'C', long, value_name = "COMPRESSION")]
     pub(crate) compression: Option<Compression>,
+    /// What is looked at once more before it is written: default (all ids, one sealed block in 16) · all · none
+    #[arg(long, value_name = "HOW", default_value = "default")]
+    pub(crate) verify: Verify,
     /// How files are cut: auto, fastcdc,N or fixed,N
     #[arg(long, value_name = "PARAMS")]
     pub(crate) chunker_params: Option<ChunkerRequest>,

@@ -42,7 +42,7 @@ pub(crate) fn as_ordinary_user(test: &str) {
 }
 
 /// Past the capture of what passing tests print: a skipped test must be seen.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 

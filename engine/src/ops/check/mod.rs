@@ -22,6 +22,7 @@ use crate::store::{Key, Kind};
 
 mod packs;
 mod trace;
+mod uncounted;
 
 /// So often the structure is looked at while others move things.
 const ATTEMPTS: u32 = 5;
@@ -168,7 +169,7 @@ pub(crate) fn losses(
     archive: &Archive,
     monitor: &dyn Monitor,
 ) -> Result<Vec<(Vec<u8>, String)>> {
-    let reader = Reader::new(repository, Arc::new(repository.load_index()?));
+    let reader = Reader::new(repository, Arc::new(repository.load_index_to_read()?));
     let mut report = CheckReport::default();
     trace::archives(&reader, std::slice::from_ref(archive), monitor, &mut report, &Lost::new())?;
     let harms = report.findings.into_iter().flat_map(|finding| {
@@ -185,7 +186,7 @@ pub(crate) fn harmed(
     lost: &[(PackId, ObjectId)],
     monitor: &dyn Monitor,
 ) -> Result<Vec<ArchiveId>> {
-    let reader = Reader::new(repository, Arc::new(repository.load_index()?));
+    let reader = Reader::new(repository, Arc::new(repository.load_index_to_read()?));
     let mut report = CheckReport::default();
     report.finding(Severity::Error, "packs/", None, "damaged");
     let lost = lost.iter().map(|(pack, id)| (*id, vec![(*pack, 0)])).collect();
@@ -226,7 +227,7 @@ fn small_files(repository: &Repository, report: &mut CheckReport) -> Result<()> 
             }
         }
     }
-    Ok(())
+    uncounted::sessions(repository, report)
 }
 
 /// The archives that count and whose manifests can be read; the others are findings.
@@ -275,6 +276,7 @@ fn readable_archives(repository: &Repository, report: &mut CheckReport) -> Resul
         }
     }
     lost_marks(repository, &listing, &archives, report);
+    uncounted::manifests_and_marks(repository, &listing, report)?;
     archives.sort_by_key(|archive| (archive.manifest.time, archive.id));
     report.archives = archives.len() as u64;
     Ok(archives)

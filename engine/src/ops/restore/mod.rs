@@ -112,7 +112,7 @@ pub fn restore(
         return Err(Error::Usage(problem.to_owned()));
     }
     let target = open_target(options)?;
-    let reader = Reader::new(repository, Arc::new(repository.load_index()?));
+    let reader = Reader::new(repository, Arc::new(repository.load_index_to_read()?));
     let owners = Owners::new();
     let is_purged = || matches!(repository.has_manifest(archive.id), Ok(false));
     let report = Report::new(monitor, &is_purged);
