@@ -234,10 +234,7 @@ fn small_files(repository: &Repository, report: &mut CheckReport) -> Result<()> 
 fn readable_archives(repository: &Repository, report: &mut CheckReport) -> Result<Vec<Archive>> {
     let listing = repository.list_archives()?;
     report.pending_archives = listing.manifests.iter().filter(|id| !listing.ok.contains(id)).count() as u64;
-    for id in listing.ok.iter().filter(|id| !listing.manifests.contains(id) && !listing.deleted.contains(id)) {
-        let message = "a mark without its manifest: the archive is gone, or is just being purged";
-        report.finding(Severity::Error, Key::ok_mark(*id).to_string(), None, message);
-    }
+    uncounted::marks_alone(repository, &listing, report)?;
     let mut archives = Vec::new();
     let mut counting: Vec<ArchiveId> = listing.counting().collect();
     counting.sort_unstable();
@@ -275,17 +272,23 @@ fn readable_archives(repository: &Repository, report: &mut CheckReport) -> Resul
             }
         }
     }
-    lost_marks(repository, &listing, &archives, report);
+    lost_marks(repository, &listing, &archives, report)?;
     uncounted::manifests_and_marks(repository, &listing, report)?;
     archives.sort_by_key(|archive| (archive.manifest.time, archive.id));
     report.archives = archives.len() as u64;
     Ok(archives)
 }
 
-/// Archives without a mark that others name: whoever did so saw it.
-fn lost_marks(repository: &Repository, listing: &ArchiveListing, archives: &[Archive], report: &mut CheckReport) {
+/// Archives without a mark that others name, deleted ones too: whoever did so saw it.
+fn lost_marks(
+    repository: &Repository,
+    listing: &ArchiveListing,
+    archives: &[Archive],
+    report: &mut CheckReport,
+) -> Result<()> {
     let unmarked = |id: &ArchiveId| !listing.ok.contains(id) && !listing.deleted.contains(id);
-    let mut named: Vec<ArchiveId> = named_by(archives).into_iter().collect();
+    let deleted = repository.deleted_archives(&mut |_, _| {})?;
+    let mut named: Vec<ArchiveId> = named_by(archives).union(&named_by(&deleted)).copied().collect();
     named.sort_unstable();
     for id in named.into_iter().filter(|id| listing.manifests.contains(id) && unmarked(id)) {
         let readable = if matches!(repository.archive(id), Ok(Some(_))) { "; its manifest is whole" } else { "" };
@@ -294,6 +297,7 @@ fn lost_marks(repository: &Repository, listing: &ArchiveListing, archives: &[Arc
         report.finding(Severity::Error, Key::ok_mark(id).to_string(), None, message);
         harm_last(report, id);
     }
+    Ok(())
 }
 
 fn harm_last(report: &mut CheckReport, id: ArchiveId) {

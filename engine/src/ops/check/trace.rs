@@ -162,26 +162,28 @@ impl Trace<'_> {
         self.harm(number, path);
     }
 
-    /// The next entry; a tree that cannot be had is a finding and ends its directory.
+    /// The next entry; a tree that cannot be had is a finding, and the other parts of its directory are walked.
     fn next(&mut self, level: &mut Level, path: &[u8]) -> Result<Option<(Node, XattrsId)>> {
-        let mut trees = Vec::new();
-        let found = level.entries.next(self.reader, &mut |id| {
-            trees.push(id);
-            Ok(())
-        });
-        let mut blamed = false;
-        for id in trees {
-            blamed |= self.object(Purpose::Meta, id, path)?;
-        }
-        match found {
-            Ok(entry) => Ok(entry),
-            Err(Error::Interrupted) => Err(Error::Interrupted),
-            Err(_) if blamed => Ok(None),
-            Err(error) => {
-                self.report.finding(Severity::Error, "packs/", None, format!("a directory cannot be read: {error}"));
-                let number = self.report.findings.len() - 1;
-                self.harm(number, path);
-                Ok(None)
+        loop {
+            let mut trees = Vec::new();
+            let found = level.entries.next(self.reader, &mut |id| {
+                trees.push(id);
+                Ok(())
+            });
+            let mut blamed = false;
+            for id in trees {
+                blamed |= self.object(Purpose::Meta, id, path)?;
+            }
+            match found {
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                Err(_) if blamed => {}
+                Err(error) => {
+                    let message = format!("a directory cannot be read: {error}");
+                    self.report.finding(Severity::Error, "packs/", None, message);
+                    let number = self.report.findings.len() - 1;
+                    self.harm(number, path);
+                }
+                entry => return entry,
             }
         }
     }

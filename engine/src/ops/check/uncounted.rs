@@ -68,9 +68,7 @@ fn deletion(repository: &Repository, listing: &ArchiveListing, id: ArchiveId, re
     if Mark::Deleted.verify(id, &mark).is_ok() {
         return Ok(());
     }
-    let named = mark.get(MARKED_AT..).and_then(|rest| rest.first_chunk()).copied().map(ArchiveId::from_bytes);
-    let other = named.filter(|named| Mark::Deleted.verify(*named, &mark).is_ok());
-    let Some(other) = other else {
+    let Some(other) = marked_by(Mark::Deleted, &mark) else {
         let message = "the mark is damaged; that it is there deletes the archive all the same, and no other is harmed";
         report.finding(Severity::Warning, key.to_string(), None, message);
         return Ok(());
@@ -81,6 +79,33 @@ fn deletion(repository: &Repository, listing: &ArchiveListing, id: ArchiveId, re
     report.finding(Severity::Error, key.to_string(), None, message);
     if listing.manifests.contains(&id) && listing.ok.contains(&id) {
         super::harm_last(report, id);
+    }
+    Ok(())
+}
+
+/// The archive that a mark is of, whatever its name.
+fn marked_by(kind: Mark, mark: &[u8]) -> Option<ArchiveId> {
+    let named = mark.get(MARKED_AT..).and_then(|rest| rest.first_chunk()).copied().map(ArchiveId::from_bytes);
+    named.filter(|named| kind.verify(*named, mark).is_ok())
+}
+
+/// Marks whose manifest is not there, and who is harmed: whose name they bear, or, if they were renamed, whom they are of.
+pub(super) fn marks_alone(repository: &Repository, listing: &ArchiveListing, report: &mut CheckReport) -> Result<()> {
+    for id in listing.ok.iter().filter(|id| !listing.manifests.contains(id) && !listing.deleted.contains(id)) {
+        let key = Key::ok_mark(*id);
+        let Ok(Some(mark)) = read_optional(repository.store().as_ref(), &key) else { continue };
+        let Some(other) = marked_by(Mark::Ok, &mark).filter(|other| other != id) else {
+            let message = "a mark without its manifest: the archive is gone, or is just being purged";
+            report.finding(Severity::Error, key.to_string(), None, message);
+            super::harm_last(report, *id);
+            continue;
+        };
+        let message = format!("it is the mark of aid:{other}, under another name");
+        report.finding(Severity::Error, key.to_string(), None, message);
+        let counted = listing.ok.contains(&other) || listing.deleted.contains(&other);
+        if listing.manifests.contains(&other) && !counted {
+            super::harm_last(report, other);
+        }
     }
     Ok(())
 }
