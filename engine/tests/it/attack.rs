@@ -13,6 +13,7 @@ use vault_engine::compress::Compression;
 use vault_engine::crypto::Purpose;
 use vault_engine::error::Result;
 use vault_engine::format::file::{Class, seal_file};
+use vault_engine::format::manifest::Manifest;
 use vault_engine::format::mark::Mark;
 use vault_engine::format::node::XattrsId;
 use vault_engine::format::records::Verb;
@@ -101,6 +102,7 @@ struct Forger {
     /// An honest archive, whose manifest is what forged ones are made from.
     honest: Archive,
     source: TempDir,
+    forged: u64,
 }
 
 impl Forger {
@@ -110,9 +112,8 @@ impl Forger {
         let store = sample::memory();
         let repository = sample::open(store.clone());
         let honest = sample::archive(&repository, source.path()).archive.unwrap();
-        let index = Arc::new(repository.load_index().unwrap());
-        let packer = Packer::new(&repository, index, Compression::default(), Verb::Create, "");
-        Self { store, repository, packer, honest, source }
+        let packer = packer(&repository);
+        Self { store, repository, packer, honest, source, forged: 0 }
     }
 
     fn meta(&self, bytes: &[u8]) -> ObjectId {
@@ -135,16 +136,23 @@ impl Forger {
     /// An archive with this root, in the same series after the honest one.
     fn archive(&mut self, root: ObjectId) -> Archive {
         let segments = self.packer.flush().unwrap();
+        self.packer = packer(&self.repository);
+        self.forged += 1;
         let mut manifest = self.honest.manifest.clone();
         manifest.root.kind = NodeKind::Directory { tree: root };
         manifest.root_stamps = ObjectId::zero();
-        manifest.sequence += 1;
+        // Newer than whatever was archived since the last one: the next night compares with it.
+        manifest.sequence = 1000 * self.forged;
         manifest.segments = segments;
+        Archive { id: self.put_manifest(&manifest), manifest }
+    }
+
+    fn put_manifest(&self, manifest: &Manifest) -> ArchiveId {
         let bytes = seal_file(self.repository.ring(), Class::Root, [9; 16], &manifest.encode()).unwrap();
         let id = ArchiveId::from_bytes(*blake3::hash(&bytes).as_bytes());
         self.store.put(&Key::archive(id), &bytes).unwrap();
         self.store.put(&Key::ok_mark(id), &Mark::Ok.encode(id)).unwrap();
-        Archive { id, manifest }
+        id
     }
 
     /// The repository as somebody opens it afterwards.
@@ -172,6 +180,11 @@ impl Forger {
         self.assert_next_night_works();
         (report, sandbox, restored)
     }
+}
+
+fn packer(repository: &Repository) -> Packer {
+    let index = Arc::new(repository.load_index().unwrap());
+    Packer::new(repository, index, Compression::default(), Verb::Create, "")
 }
 
 /// An entry with attributes that would be seen on a victim.

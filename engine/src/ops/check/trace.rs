@@ -212,11 +212,11 @@ impl Trace<'_> {
             match met {
                 InList::List(id) => drop(self.object(Purpose::Meta, id, path)?),
                 InList::Extent(extent) => {
-                    covered = covered.saturating_add(extent.length());
-                    if covered > size {
-                        let problem = format!("it covers more than the {size} bytes of the file");
-                        return Err(Error::Damaged { file: "the content list".to_owned(), problem });
-                    }
+                    let end = covered.checked_add(extent.length()).filter(|end| *end <= size);
+                    covered = end.ok_or_else(|| Error::Damaged {
+                        file: format!("content list {}", root.to_hex()),
+                        problem: format!("it covers more than the {size} bytes of the file"),
+                    })?;
                     if let Extent::Chunk { id, .. } = extent {
                         self.object(Purpose::Data, id, path)?;
                     }

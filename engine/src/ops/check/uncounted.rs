@@ -93,7 +93,12 @@ fn marked_by(kind: Mark, mark: &[u8]) -> Option<ArchiveId> {
 pub(super) fn marks_alone(repository: &Repository, listing: &ArchiveListing, report: &mut CheckReport) -> Result<()> {
     for id in listing.ok.iter().filter(|id| !listing.manifests.contains(id) && !listing.deleted.contains(id)) {
         let key = Key::ok_mark(*id);
-        let Ok(Some(mark)) = read_optional(repository.store().as_ref(), &key) else { continue };
+        let mark = match read_optional(repository.store().as_ref(), &key) {
+            Ok(Some(mark)) => mark,
+            Ok(None) => continue,
+            // What it says is not known; that it is there says enough.
+            Err(_) => Vec::new(),
+        };
         let Some(other) = marked_by(Mark::Ok, &mark).filter(|other| other != id) else {
             let message = "a mark without its manifest: the archive is gone, or is just being purged";
             report.finding(Severity::Error, key.to_string(), None, message);

@@ -285,7 +285,7 @@ impl Attempt<'_> {
             host: options.host.clone(),
             name: options.name.clone(),
             host_id: self.repository.host_id(),
-            sequence: history.sequence + 1,
+            sequence: history.sequence.saturating_add(1),
             previous: history.previous,
             parent: history.parent.as_ref().map(|parent| parent.id),
             time: options.time.unwrap_or(self.start),

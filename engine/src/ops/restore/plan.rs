@@ -335,7 +335,11 @@ impl<'a> Plan<'a> {
         }
         let finished = if task.fate.has_failed() { self.discard(task) } else { self.finish(task) };
         lock(&self.unfinished).remove(&key_of(task));
-        finished.or_else(|error| self.fail(task, &error))
+        finished.or_else(|error| {
+            // Without its length, its zeros or its name it is not the file.
+            let _ = self.discard(task);
+            self.fail(task, &error)
+        })
     }
 
     /// Holes, zeros, attributes, name.

@@ -98,11 +98,12 @@ fn packs_and_segments_of_another_repository_are_not_taken_for_ours() {
 fn an_archive_of_a_repository_with_the_same_keys_is_not_taken_for_one_of_ours() {
     let one = Victim::new(1);
     let store = MemoryStore::new();
+    let ours = sample::open(one.store.clone());
     let options = InitOptions {
         encrypted: true,
         secret: Some(sample::secret()),
         slot_name: "like".to_owned(),
-        like: Some(&sample::open(one.store.clone())),
+        like: Some(&ours),
         profile: Profile::default(),
     };
     Repository::init(&store, &options).unwrap();

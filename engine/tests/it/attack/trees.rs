@@ -47,14 +47,32 @@ fn directories_deeper_than_any_file_system_has_end_with_an_error() {
     let root = chain(&forger, 66_000);
     let archive = forger.archive(root);
     let repository = forger.open();
-    let sandbox = Sandbox::new();
-    let options =
-        RestoreOptions { target: sandbox.target(), dry_run: true, jobs: Some(1), ..RestoreOptions::default() };
-    let restored = restore(&repository, &archive, &options, &Silent);
-    assert!(matches!(restored, Err(Error::Damaged { .. })), "{restored:?}");
     let listed = archives::entries(&repository, &archive, &mut |_, _| Ok(()));
     assert!(matches!(listed, Err(Error::Damaged { .. })), "{listed:?}");
     assert_told(&sample::check_data(&repository), &archive, "deep");
+    forger.assert_next_night_works();
+}
+
+#[test]
+fn a_thousand_directories_in_each_other_are_restored() {
+    let mut forger = Forger::new();
+    let root = chain(&forger, 1000);
+    let archive = forger.archive(root);
+    let (report, _, restored) = forger.expose(&archive);
+    assert!(report.findings.is_empty(), "{report:#?}");
+    assert_eq!(restored.unwrap().0.directories, 1000);
+}
+
+#[test]
+fn a_sequence_that_has_no_successor_stops_nobody() {
+    let mut forger = Forger::new();
+    forger.forged = u64::MAX / 1000 - 1;
+    let root = chain(&forger, 1);
+    let archive = forger.archive(root);
+    let mut manifest = archive.manifest;
+    manifest.sequence = u64::MAX;
+    forger.put_manifest(&manifest);
+    forger.assert_next_night_works();
     forger.assert_next_night_works();
 }
 
