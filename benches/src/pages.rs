@@ -80,6 +80,7 @@ fn archive(repository: &Repository, folder: &Path, setting: Setting) -> Result<(
         paths: vec![PathBuf::from(".")],
         input_name: None,
         compression: format!("auto,zstd,{}", setting.level).parse()?,
+        verify: vault_engine::format::verify::Verify::default(),
         chunker: ChunkerRequest::Auto,
         one_file_system: false,
         excludes: PatternSet::new(),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Command, CommandFactory, Parser, Subcommand, ValueEnum};
 use vault_engine::chunker::ChunkerRequest;
 use vault_engine::compress::Compression;
+use vault_engine::format::verify::Verify;
 use vault_engine::ops::check::Share;
 use vault_engine::ops::create::FilesCache;
 
@@ -161,6 +162,9 @@ pub(crate) struct CreateArgs {
     /// lz4, zstd,LEVEL, none, or auto,METHOD
     #[arg(short = 'C', long, value_name = "COMPRESSION")]
     pub(crate) compression: Option<Compression>,
+    /// What is looked at once more before it is written: default (all ids, one sealed block in 16) · all · none
+    #[arg(long, value_name = "HOW", default_value = "default")]
+    pub(crate) verify: Verify,
     /// How files are cut: auto, fastcdc,N or fixed,N
     #[arg(long, value_name = "PARAMS")]
     pub(crate) chunker_params: Option<ChunkerRequest>,

@@ -214,6 +214,7 @@ mod tests {
         check(StoreError::new("read", "packs/aa", StoreErrorKind::Truncated).into(), 90);
         check(Error::Usage("no".into()), 2);
         check(Error::Internal("bug".into()), 2);
+        check(Error::Altered { what: "a block" }, 2);
     }
 
     #[test]

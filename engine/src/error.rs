@@ -99,6 +99,15 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// Bytes that were about to be written are not what they were made from.
+    #[error(
+        "{what} changed in memory before it was written: memory or a processor of this machine is faulty. What holds it was given up, \
+         and no earlier archive is harmed; test this machine's memory, then run the command again"
+    )]
+    Altered {
+        /// What was about to be written.
+        what: &'static str,
+    },
     /// The user asked to stop.
     #[error("interrupted; what was stored is used again by the next run")]
     Interrupted,

@@ -105,6 +105,7 @@ fn options(args: CreateArgs) -> Result<CreateOptions> {
         paths: args.paths.into_iter().filter(|path| path != Path::new("-")).collect(),
         input_name: reads_stdin.then(|| args.stdin_name.into_vec()),
         compression: args.compression.unwrap_or_default(),
+        verify: args.verify,
         chunker: args.chunker_params.unwrap_or_default(),
         one_file_system: args.one_file_system,
         excludes,

@@ -6,7 +6,8 @@ mod check;
 mod deletion;
 #[cfg(test)]
 mod errors;
-#[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
+#[cfg(test)]
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod faults;
 #[cfg(test)]
 mod help;
@@ -14,7 +15,8 @@ mod help;
 mod json;
 #[cfg(test)]
 mod keys;
-#[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
+#[cfg(test)]
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[path = "../../../engine/tests/machine/mod.rs"]
 mod machine;
 #[cfg(test)]

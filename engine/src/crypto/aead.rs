@@ -58,6 +58,20 @@ impl Aead {
         Ok(())
     }
 
+    /// Seals `plain`, which stays as it is, into a record of its own; otherwise as [`Self::seal`].
+    pub fn seal_apart(&self, plain: &[u8], unique: &[&[u8]], aad: &[u8]) -> crate::Result<Vec<u8>> {
+        let broken = || crate::Error::Internal("a record too long to seal".to_owned());
+        let nonce = self.nonce(super::random()?, unique, aad)?;
+        let mut record = Vec::with_capacity(plain.len() + SEAL_OVERHEAD);
+        record.extend_from_slice(&nonce);
+        record.resize(NONCE_LEN + plain.len(), 0);
+        let text = record.get_mut(NONCE_LEN..).ok_or_else(broken)?;
+        let buffers = InOutBuf::new(plain, text).map_err(|_| broken())?;
+        let tag = self.cipher.encrypt_inout_detached(&nonce.into(), aad, buffers).map_err(|_| broken())?;
+        record.extend_from_slice(&tag);
+        Ok(record)
+    }
+
     fn nonce(&self, fresh: [u8; 16], unique: &[&[u8]], aad: &[u8]) -> crate::Result<[u8; NONCE_LEN]> {
         let nonce = hedged_nonce(&self.nonce_key, &fresh, unique, aad);
         #[cfg(debug_assertions)]

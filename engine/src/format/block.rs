@@ -60,7 +60,7 @@ impl Head {
         u64::from(self.count) * ENTRY_LEN as u64
     }
 
-    fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEAD_PLAIN);
         out.put_u32(self.body_length);
         out.put_u32(self.count);
@@ -146,68 +146,47 @@ pub struct BlockContent<'a> {
     pub plain: &'a [u8],
 }
 
-/// A block that has been compressed and checked and waits for a pack to be sealed into.
+/// A block that has been compressed and waits for a pack to be sealed into. What is sealed is looked at again in
+/// `verify.rs`.
 #[derive(Debug)]
 pub struct Compressed {
-    /// Room for a nonce, then directory ‖ payload ‖ zeros.
+    /// Directory ‖ payload ‖ zeros.
     body: Vec<u8>,
     codec: Codec,
     level: i8,
-    stored_length: usize,
-    plain_length: usize,
-    count: usize,
+    stored_length: u32,
+    plain_length: u32,
+    count: u32,
 }
 
-/// Compresses a block, then decompresses it again and compares: what a broken compressor or a flipped bit made of it is
-/// never sealed.
+/// Compresses a block.
+///
+/// # Errors
+/// It is longer than a block can be.
 pub fn compress_block(content: &BlockContent<'_>, setting: Compression) -> Result<Compressed> {
+    let number = |n: usize| u32::try_from(n).map_err(|_| crate::Error::Internal("a block too long".to_owned()));
     let directory = content.entries.len() * ENTRY_LEN;
-    let mut body = Vec::with_capacity(NONCE_LEN + directory + content.plain.len() + 256);
-    body.resize(NONCE_LEN, 0);
+    let mut body = Vec::with_capacity(directory + content.plain.len() + 256);
     encode_directory(content.entries, &mut body);
-    let start = body.len();
     let done = compress::compress(setting, content.plain, &mut body);
-    let stored_length = body.len() - start;
-    if done.codec != Codec::None {
-        verify(done.codec, body.get(start..).unwrap_or_default(), content.plain)?;
-    }
-    let sealed = (directory + stored_length + SEAL_OVERHEAD).next_multiple_of(64);
-    body.reserve(sealed - directory - stored_length);
-    body.resize(NONCE_LEN + sealed - SEAL_OVERHEAD, 0);
+    let stored_length = number(body.len() - directory)?;
+    let sealed = (body.len() + SEAL_OVERHEAD).next_multiple_of(64);
+    number(sealed)?;
+    body.resize(sealed - SEAL_OVERHEAD, 0);
     Ok(Compressed {
         body,
         codec: done.codec,
         level: done.level,
         stored_length,
-        plain_length: content.plain.len(),
-        count: content.entries.len(),
-    })
-}
-
-fn verify(codec: Codec, stored: &[u8], plain: &[u8]) -> Result<()> {
-    let broken =
-        || crate::Error::Internal("a compressed block does not decompress to what it was: bad memory?".to_owned());
-    with_scratch(plain.len(), |scratch| {
-        compress::decompress(codec, stored, scratch).map_err(|_| broken())?;
-        if scratch == plain { Ok(()) } else { Err(broken()) }
-    })
-}
-
-/// Runs on a buffer of the thread, so that no block allocates and faults in fresh pages.
-fn with_scratch<T>(length: usize, run: impl FnOnce(&mut [u8]) -> T) -> T {
-    thread_local!(static SCRATCH: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) });
-    SCRATCH.with_borrow_mut(|scratch| {
-        if scratch.len() < length {
-            scratch.resize(length, 0);
-        }
-        run(scratch.get_mut(..length).unwrap_or_default())
+        plain_length: number(content.plain.len())?,
+        count: number(content.entries.len())?,
     })
 }
 
 impl Compressed {
     /// Length in the pack: head and body.
     pub fn sealed_length(&self) -> usize {
-        HEAD_LEN + self.body.len() - NONCE_LEN + SEAL_OVERHEAD
+        HEAD_LEN + self.body.len() + SEAL_OVERHEAD
     }
 
     /// How the payload is compressed.
@@ -215,25 +194,38 @@ impl Compressed {
         self.codec
     }
 
-    /// Seals head and body for a pack, as they will stand there.
-    pub fn seal(self, cipher: &FileCipher, ordinal: u32, kind: BlockKind) -> Result<SealedBlock> {
-        let Self { mut body, codec, level, stored_length, plain_length, count } = self;
-        let number = |n: usize| u32::try_from(n).map_err(|_| crate::Error::Internal("a block too long".to_owned()));
-        let head = Head {
-            body_length: number(body.len() - NONCE_LEN + SEAL_OVERHEAD)?,
-            count: number(count)?,
-            stored_length: number(stored_length)?,
-            plain_length: number(plain_length)?,
+    /// The head that it is sealed with.
+    pub(super) fn head(&self, ordinal: u32, kind: BlockKind) -> Head {
+        Head {
+            body_length: u32::try_from(self.body.len() + SEAL_OVERHEAD).unwrap_or(u32::MAX),
+            count: self.count,
+            stored_length: self.stored_length,
+            plain_length: self.plain_length,
             ordinal,
-            codec,
-            level,
+            codec: self.codec,
+            level: self.level,
             kind,
-        };
-        let head_plain = head.encode();
+        }
+    }
+
+    /// What is sealed as its body.
+    pub(super) fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The same, for the test that flips bits in it.
+    pub(crate) fn body_mut(&mut self) -> &mut [u8] {
+        &mut self.body
+    }
+
+    /// Seals head and body for a pack, as they will stand there. This stays as it is, so that it can be looked at again.
+    pub fn seal(&self, cipher: &FileCipher, ordinal: u32, kind: BlockKind) -> Result<SealedBlock> {
+        let head_plain = self.head(ordinal, kind).encode();
         // Stored as it is, the ids in the directory determine the payload, and hashing it again would cost a third of sealing it.
-        let determined = if codec == Codec::None && count > 0 { NONCE_LEN + count * ENTRY_LEN } else { body.len() };
-        let unique = blake3::hash(body.get(NONCE_LEN..determined).unwrap_or_default());
-        cipher.seal(Record::Body, ordinal, unique.as_bytes(), &head_plain, &mut body)?;
+        let determined =
+            if self.codec == Codec::None && self.count > 0 { self.count as usize * ENTRY_LEN } else { self.body.len() };
+        let unique = blake3::hash(self.body.get(..determined).unwrap_or_default());
+        let body = cipher.seal_apart(Record::Body, ordinal, unique.as_bytes(), &head_plain, &self.body)?;
         Ok(SealedBlock { head: seal_head(cipher, ordinal, &head_plain)?, body })
     }
 }
@@ -248,10 +240,7 @@ pub struct SealedBlock {
 }
 
 fn seal_head(cipher: &FileCipher, ordinal: u32, plain: &[u8]) -> Result<Vec<u8>> {
-    let mut record = vec![0; NONCE_LEN];
-    record.extend_from_slice(plain);
-    cipher.seal(Record::Head, ordinal, plain, &[], &mut record)?;
-    Ok(record)
+    cipher.seal_apart(Record::Head, ordinal, plain, &[], plain)
 }
 
 /// A padding block that fills a gap of `length` bytes, a multiple of 64 and not 0.
@@ -355,15 +344,13 @@ pub fn open_block_to_move(
     // Opened in place: the plaintext of the body stands where it was sealed.
     let at = HEAD_LEN + NONCE_LEN;
     let plain = sealed.get(at..at + (head.body_length as usize).saturating_sub(SEAL_OVERHEAD)).unwrap_or_default();
-    let mut body = vec![0; NONCE_LEN];
-    body.extend_from_slice(plain);
     let compressed = Compressed {
-        body,
+        body: plain.to_vec(),
         codec: head.codec,
         level: head.level,
-        stored_length: head.stored_length as usize,
-        plain_length: head.plain_length as usize,
-        count: head.count as usize,
+        stored_length: head.stored_length,
+        plain_length: head.plain_length,
+        count: head.count,
     };
     Ok((open, compressed))
 }

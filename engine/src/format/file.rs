@@ -157,6 +157,12 @@ impl FileCipher {
         self.aead.seal(record, &parts, &self.aad(kind, bound))
     }
 
+    /// Seals `plain` into a record of its own, and leaves it as it is: what was sealed can be looked at once more.
+    pub fn seal_apart(&self, kind: Record, ordinal: u32, unique: &[u8], bound: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
+        let parts: [&[u8]; 3] = [&[kind.number()], &ordinal.to_le_bytes(), unique];
+        self.aead.seal_apart(plain, &parts, &self.aad(kind, bound))
+    }
+
     /// Opens a record in place.
     pub fn unseal<'r>(&self, kind: Record, bound: &[u8], record: &'r mut [u8]) -> Opened<&'r mut [u8]> {
         let name = match kind {

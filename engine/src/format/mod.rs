@@ -15,6 +15,7 @@ pub mod slot;
 pub mod split;
 pub mod stamp;
 pub mod tree;
+pub mod verify;
 
 use crate::codec::DecodeError;
 

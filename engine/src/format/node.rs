@@ -1,6 +1,7 @@
 //! One entry of a directory as bytes (docs/format.md §7).
 
 use crate::codec::{Decoded, Put, Take};
+use crate::format::OBJECT_LIMIT;
 use crate::id::ObjectId;
 use crate::meta::{Attributes, Chunking, Content, FILE_FLAGS, Node, NodeKind, Owner, Xattr};
 
@@ -183,7 +184,9 @@ fn take_kind(take: &mut Take<'_>, kind: u8, linked: bool) -> Decoded<NodeKind> {
             };
             let content = match take.u8("content")? {
                 0 if size == 0 => Content::Empty,
-                1 if size > 0 => Content::Chunk(ObjectId::from_bytes(take.id("content id")?)),
+                1 if size > 0 && size <= OBJECT_LIMIT as u64 => {
+                    Content::Chunk(ObjectId::from_bytes(take.id("content id")?))
+                }
                 2 if size > 0 => Content::List(ObjectId::from_bytes(take.id("content id")?)),
                 3 => Content::Missing,
                 _ => return Err(take.error("content", "unknown, or not what the size says")),

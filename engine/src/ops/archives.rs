@@ -188,7 +188,7 @@ pub fn entries(
     archive: &Archive,
     each: &mut dyn FnMut(&[u8], &Node) -> Result<()>,
 ) -> Result<()> {
-    let reader = Reader::new(repository, Arc::new(repository.load_index()?));
+    let reader = Reader::new(repository, Arc::new(repository.load_index_to_read()?));
     each_entry(&reader, archive.manifest.root_tree(), &mut |path, mut node, xattrs| {
         complete_xattrs(&reader, &mut node, xattrs)?;
         each(path, &node)
@@ -202,7 +202,7 @@ pub fn warnings(repository: &Repository, archive: &Archive) -> Result<Vec<(Vec<u
     if id.is_zero() {
         return Ok(Vec::new());
     }
-    let reader = Reader::new(repository, Arc::new(repository.load_index()?));
+    let reader = Reader::new(repository, Arc::new(repository.load_index_to_read()?));
     let bytes = reader.object(Purpose::Meta, &id).map_err(|error| repository.lost_or_deleted(archive.id, error))?;
     decode_warnings(&bytes)
         .map_err(|error| Error::Damaged { file: format!("warning list {}", id.to_hex()), problem: error.to_string() })

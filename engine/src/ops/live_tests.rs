@@ -85,6 +85,7 @@ impl Place {
             paths: vec![self.source()],
             input_name: None,
             compression: Compression::default(),
+            verify: crate::format::verify::Verify::default(),
             chunker: ChunkerRequest::Fixed(9),
             one_file_system: false,
             excludes: PatternSet::new(),

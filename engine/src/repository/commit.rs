@@ -15,7 +15,7 @@ use crate::format::records::Verb;
 use crate::id::{ArchiveId, FileId, ObjectId, PackId};
 use crate::repository::look::Look;
 use crate::repository::packer::Packer;
-use crate::repository::{Index, Reader, Repository, Stored};
+use crate::repository::{Index, Reader, Repository, Stage, Stored};
 use crate::store::{Key, Kind};
 
 /// The packs that an archive's objects were found in or put into.
@@ -77,7 +77,10 @@ impl Repository {
 
     /// Rule 3: pending from here on, a root of every compaction that looks later.
     fn pending(&self, manifest: &Manifest) -> Result<ArchiveId> {
-        let (name, _) = self.core.put_sealed(Kind::Archives, Class::Root, &manifest.encode())?;
+        let mut payload = manifest.encode();
+        self.core.flips.alter(Stage::Manifest, &mut payload);
+        let is_right = |opened: &[u8]| opened == manifest.encode();
+        let (name, _) = self.core.put_verified(Kind::Archives, Class::Root, &payload, &is_right)?;
         Ok(ArchiveId::from_bytes(*name.as_bytes()))
     }
 
@@ -133,7 +136,10 @@ impl Repository {
 
     /// Rule 7: what is listed from here on can be restored.
     fn ok(&self, id: ArchiveId) -> Result<()> {
-        Ok(self.core.store.put(&Key::ok_mark(id), &Mark::Ok.encode(id))?)
+        let mut mark = Mark::Ok.encode(id);
+        self.core.flips.alter(Stage::Mark, &mut mark);
+        Mark::Ok.verify(id, &mark).map_err(|_| Error::Altered { what: "a mark" })?;
+        Ok(self.core.store.put(&Key::ok_mark(id), &mark)?)
     }
 
     /// Rule 8: after the mark, gc/ and then the manifest itself. If a compaction names it or has dropped it, this archive does not count.

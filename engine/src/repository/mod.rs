@@ -19,6 +19,7 @@ use crate::store::{Key, Kind, Store};
 mod archives;
 mod commit;
 mod events;
+mod flips;
 pub(crate) mod gc;
 mod index;
 mod look;
@@ -37,6 +38,9 @@ pub(crate) mod state;
 pub use archives::{Archive, ArchiveListing};
 pub use commit::{Commit, References, Superseded};
 pub use events::Facts;
+#[cfg(debug_assertions)]
+pub use flips::Flips;
+pub use flips::Stage;
 pub use index::{CacheFolder, Index, IndexPack, Location, PackNumber, PackSet, PackState, Scanned, ScannedCopy};
 pub use look::Look;
 pub(crate) use mend::Verdict;
@@ -56,6 +60,7 @@ pub(crate) struct Core {
     /// Numbers the session's files: no name is used twice.
     pub(crate) session_files: AtomicU64,
     pub(crate) host_id: [u8; 16],
+    pub(crate) flips: flips::Flips,
 }
 
 impl std::fmt::Debug for Core {
@@ -129,6 +134,12 @@ impl Repository {
         }
     }
 
+    /// Bits that flip on purpose, for tests.
+    #[cfg(debug_assertions)]
+    pub fn flips(&self) -> &Flips {
+        &self.core.flips
+    }
+
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.core
     }
@@ -144,9 +155,15 @@ impl Repository {
         self.load_index_of(&look)
     }
 
+    /// The same for whoever only reads: a gc record that is damaged keeps nobody from what is there.
+    pub(crate) fn load_index_to_read(&self) -> Result<Index> {
+        let look = Look::index_for_check(&self.core)?;
+        self.load_index_of(&look)
+    }
+
     /// Loads the index and adds what packs hold that no segment names, read from the packs themselves: for readers that miss something.
     pub(crate) fn load_index_with_orphans(&self) -> Result<Index> {
-        let look = Look::index(&self.core)?;
+        let look = Look::index_for_check(&self.core)?;
         let index = self.load_index_of(&look)?;
         index.add_unnamed(&rebuild::orphans(&self.core, &look, &index)?)?;
         Ok(index)
@@ -204,10 +221,44 @@ impl Core {
 
     /// Seals a payload and puts it under the name of its bytes, durable.
     pub(crate) fn put_sealed(&self, kind: Kind, class: Class, payload: &[u8]) -> Result<(FileId, u64)> {
-        let bytes = seal_file(&self.ring, class, self.session, payload)?;
+        self.put_verified(kind, class, payload, &|opened| opened == payload)
+    }
+
+    /// The same, if its bytes open to what the caller, who knows what the payload was made from, calls right.
+    pub(crate) fn put_verified(
+        &self,
+        kind: Kind,
+        class: Class,
+        payload: &[u8],
+        is_right: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<(FileId, u64)> {
+        let bytes = self.seal_verified(class, payload, is_right)?;
         let id = FileId::from_bytes(*blake3::hash(&bytes).as_bytes());
         self.store.put(&Key::file(kind, id), &bytes)?;
         Ok((id, bytes.len() as u64))
+    }
+
+    /// Seals a whole file and opens it again: what memory has made of it must not be written.
+    pub(crate) fn seal_verified(
+        &self,
+        class: Class,
+        payload: &[u8],
+        is_right: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<Vec<u8>> {
+        let mut bytes = seal_file(&self.ring, class, self.session, payload)?;
+        self.flips.alter(Stage::File, &mut bytes);
+        if open_file(&self.ring, class, &bytes).is_ok_and(|opened| is_right(&opened)) {
+            return Ok(bytes);
+        }
+        let what = match class {
+            Class::Index => "an index segment",
+            Class::Root => "a manifest",
+            Class::Event => "an event",
+            Class::Gc => "a gc record",
+            Class::Session => "a session file",
+            Class::Data | Class::Meta => "a pack",
+        };
+        Err(Error::Altered { what })
     }
 
     /// An index segment, or `None` if it is gone: another has replaced it.

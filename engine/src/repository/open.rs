@@ -197,6 +197,7 @@ impl Repository {
             session: crypto::random()?,
             session_files: AtomicU64::new(1),
             host_id: options.host_id,
+            flips: super::flips::Flips::default(),
         };
         Ok(Self {
             core: Arc::new(core),

@@ -6,12 +6,15 @@ use std::sync::{Mutex, PoisonError};
 use crate::compress::{Codec, Compression};
 use crate::error::{Error, Result};
 use crate::format::PACK_LIMIT;
-use crate::format::block::{BlockContent, BlockKind, Compressed, Entry, SealedBlock, compress_block, seal_padding};
+use crate::format::block::{
+    BlockContent, BlockKind, Compressed, Entry, SealedBlock, compress_block, open_trailer, seal_padding,
+};
 use crate::format::file::{Class, FileCipher, HEADER_LEN, padded};
 use crate::format::pack::{BlockEntry, TAIL_LEN, Tail, encode_block_entry};
 use crate::format::segment::IndexedPack;
+use crate::format::verify::padding_opens;
 use crate::id::PackId;
-use crate::repository::Core;
+use crate::repository::{Core, Stage};
 use crate::store::{Key, Upload};
 
 /// A pack is closed after so many objects, so that its trailer fits into a segment.
@@ -41,6 +44,8 @@ impl std::fmt::Debug for CipherBox {
 struct PackState {
     upload: Box<dyn Upload>,
     hasher: Box<blake3::Hasher>,
+    /// Over what the trailer must say, updated when a block is appended: its list waits long in memory.
+    listed: Box<blake3::Hasher>,
     offset: u64,
     plain_bytes: u64,
     blocks: Vec<BlockEntry>,
@@ -56,8 +61,15 @@ impl OpenPack {
         upload.append(cipher.header())?;
         let mut hasher = Box::new(blake3::Hasher::new());
         hasher.update(cipher.header());
-        let state =
-            PackState { upload, hasher, offset: HEADER_LEN as u64, plain_bytes: 0, blocks: Vec::new(), broken: false };
+        let state = PackState {
+            upload,
+            hasher,
+            listed: Box::default(),
+            offset: HEADER_LEN as u64,
+            plain_bytes: 0,
+            blocks: Vec::new(),
+            broken: false,
+        };
         Ok(Self {
             class,
             cipher: CipherBox(cipher),
@@ -108,12 +120,22 @@ impl OpenPack {
         state.write(&block.head)?;
         state.write(&block.body)?;
         state.plain_bytes += plain_length as u64;
-        state.blocks.push(BlockEntry { offset, body_length, codec, entries: entries.to_vec() });
+        let block = BlockEntry { offset, body_length, codec, entries: entries.to_vec() };
+        let mut listed = Vec::new();
+        encode_block_entry(&block, &mut listed);
+        state.listed.update(&listed);
+        state.blocks.push(block);
         Ok(())
     }
 
-    /// Trailer, padding, tail; then sync and name. After this returns the pack is durable.
-    pub(super) fn finish(self, core: &Core) -> Result<IndexedPack> {
+    /// Another cipher for the same pack, from its header and the repository's keys: one that opens what a fault in this one's keys has
+    /// sealed would be the same one.
+    pub(super) fn opener(&self, core: &Core) -> Result<FileCipher> {
+        opener(core, self.class, self.cipher())
+    }
+
+    /// Trailer, padding, tail; then sync and name. After this returns the pack is durable. Gives with it the hash of the trailer.
+    pub(super) fn finish(self, core: &Core) -> Result<(IndexedPack, blake3::Hash)> {
         let Self { class, cipher: CipherBox(cipher), next_ordinal, state, .. } = self;
         let mut state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
         let ordinal = next_ordinal.into_inner();
@@ -130,25 +152,44 @@ impl OpenPack {
             plain_bytes: state.plain_bytes,
             writer: core.host_id,
         };
+        let opener = opener(core, class, &cipher)?;
+        core.flips.alter(Stage::Trailer, &mut trailer);
         let content = BlockContent { entries: &[], plain: &trailer };
-        let sealed = compress_block(&content, Compression::None)?.seal(&cipher, ordinal, BlockKind::Trailer)?;
+        let mut sealed = compress_block(&content, Compression::None)?.seal(&cipher, ordinal, BlockKind::Trailer)?;
+        core.flips.alter(Stage::SealedTrailer, &mut sealed.body);
+        let listed = state.listed.finalize();
+        let reopened = open_trailer(&opener, &mut [sealed.head.as_slice(), &sealed.body].concat());
+        unaltered("the trailer of a pack", reopened.is_ok_and(|trailer| blake3::hash(&trailer) == listed))?;
         state.write(&sealed.head)?;
         state.write(&sealed.body)?;
         let bare = state.offset + TAIL_LEN as u64;
         let gap = usize::try_from(padded(bare) - bare).unwrap_or(0);
         if gap > 0 {
-            let padding = seal_padding(&cipher, ordinal + 1, gap)?;
+            let mut padding = seal_padding(&cipher, ordinal + 1, gap)?;
+            core.flips.alter(Stage::Padding, &mut padding.head);
+            unaltered("the padding of a pack", padding_opens(&opener, &padding))?;
             state.write(&padding.head)?;
             state.write(&padding.body)?;
         }
-        state.write(&tail.seal(&cipher)?)?;
+        let mut sealed = tail.seal(&cipher)?;
+        core.flips.alter(Stage::Tail, &mut sealed);
+        unaltered("the tail of a pack", Tail::open(&opener, &mut sealed.clone()).is_ok_and(|opened| opened == tail))?;
+        state.write(&sealed)?;
         if state.offset > PACK_LIMIT {
             return Err(Error::Internal("a pack of more than 1 GiB".to_owned()));
         }
         let id = PackId::from_bytes(*state.hasher.finalize().as_bytes());
         state.upload.finish(&Key::pack(id))?;
-        Ok(IndexedPack { id, size: state.offset, class, trailer })
+        Ok((IndexedPack { id, size: state.offset, class, trailer }, listed))
     }
+}
+
+fn opener(core: &Core, class: Class, cipher: &FileCipher) -> Result<FileCipher> {
+    FileCipher::open(&core.ring, class, cipher.header()).map_err(|_| Error::Altered { what: "the header of a pack" })
+}
+
+fn unaltered(what: &'static str, is_right: bool) -> Result<()> {
+    if is_right { Ok(()) } else { Err(Error::Altered { what }) }
 }
 
 impl PackState {

@@ -4,7 +4,7 @@
 //! sizes tells little. Only appending takes the pack's lock. Whoever lets go of a full pack last hands it to one thread that makes it
 //! durable and, every 250,000 objects or 2 GiB, puts an index segment: what is in a segment is used again if the run is cut off.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -15,14 +15,15 @@ use crate::compress::Compression;
 use crate::crypto::Purpose;
 use crate::error::{Error, Result, StoreError};
 use crate::format::BLOCK_OBJECTS;
-use crate::format::block::{BlockContent, BlockKind, Compressed, ENTRY_LEN, Entry, compress_block};
+use crate::format::block::{BlockContent, BlockKind, Compressed, ENTRY_LEN, Entry, SealedBlock, compress_block};
 use crate::format::file::Class;
 use crate::format::records::Verb;
 use crate::format::segment::{IndexedPack, Segment, segment_groups};
+use crate::format::verify::{Verify, open_sealed, open_sealed_head, recompute_ids};
 use crate::id::{FileId, ObjectId, PackId};
 use crate::repository::open_pack::OpenPack;
 use crate::repository::session::{Announcement, Session};
-use crate::repository::{Core, Index, PackNumber, Repository};
+use crate::repository::{Core, Index, PackNumber, Repository, Stage};
 use crate::store::Kind;
 use crate::sync::lock;
 
@@ -63,6 +64,7 @@ pub enum Stored {
 pub struct Packer {
     shared: Arc<Shared>,
     compression: Compression,
+    verify: Verify,
     data: [Mutex<Option<Arc<OpenPack>>>; 2],
     meta: Mutex<Option<Arc<OpenPack>>>,
     partial: Mutex<Vec<BlockBuilder>>,
@@ -70,6 +72,8 @@ pub struct Packer {
     done: Option<(Sender<OpenPack>, JoinHandle<()>)>,
     new_bytes: AtomicU64,
     coin: AtomicU32,
+    /// Blocks that were sealed.
+    sealed: AtomicU64,
 }
 
 /// What the workers and the thread that finishes packs share.
@@ -84,10 +88,12 @@ struct Shared {
 }
 
 /// Packs that are durable and not yet in a segment.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Pending {
     packs: Vec<IndexedPack>,
     put: Vec<(PackId, u64)>,
+    /// Size, and hash of the trailer, as they were when the pack was finished: what a segment must say of it.
+    trailers: HashMap<PackId, (u64, blake3::Hash)>,
     segments: Vec<FileId>,
     session: Option<Session>,
 }
@@ -101,7 +107,7 @@ impl Packer {
             core: Arc::clone(repository.core()),
             index,
             claims: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            pending: Mutex::new(Pending { packs: Vec::new(), put: Vec::new(), segments: Vec::new(), session: None }),
+            pending: Mutex::default(),
             failed: Mutex::new(None),
             stored_bytes: AtomicU64::new(0),
         });
@@ -111,6 +117,7 @@ impl Packer {
         Self {
             shared,
             compression,
+            verify: Verify::default(),
             data: [Mutex::new(None), Mutex::new(None)],
             meta: Mutex::new(None),
             partial: Mutex::new(Vec::new()),
@@ -118,7 +125,15 @@ impl Packer {
             done: Some((sender, thread)),
             new_bytes: AtomicU64::new(0),
             coin: AtomicU32::new(0),
+            sealed: AtomicU64::new(0),
         }
+    }
+
+    /// The same, which looks so closely at what it is about to write.
+    #[must_use]
+    pub fn verifying(mut self, verify: Verify) -> Self {
+        self.verify = verify;
+        self
     }
 
     /// Whether an object is known, or is the caller's to store now. Whoever is told `New` must store it or fail the whole run.
@@ -198,12 +213,13 @@ impl Packer {
 
     /// Compresses a block and stores it.
     fn store(&self, purpose: Purpose, entries: &[Entry], plain: &[u8]) -> Result<()> {
+        let plain = self.shared.core.flips.altered(Stage::Plain, plain);
         let compression = match purpose {
             Purpose::Data => self.compression,
             // Always worth it, whatever the data are.
             Purpose::Meta => Compression::default(),
         };
-        self.put_block(purpose, &BlockContent { entries, plain }, compression)
+        self.put_block(purpose, &BlockContent { entries, plain: &plain }, compression)
     }
 
     /// Compresses a block of claimed objects as it is told to, and stores it.
@@ -220,18 +236,42 @@ impl Packer {
     pub(crate) fn put_compressed(
         &self,
         purpose: Purpose,
-        compressed: Compressed,
+        mut compressed: Compressed,
         entries: &[Entry],
         plain_length: usize,
     ) -> Result<()> {
         self.shared.check()?;
+        self.shared.core.flips.alter(Stage::Compressed, compressed.body_mut());
         debug_assert!(entries.len() <= BLOCK_OBJECTS, "a block of too many objects");
         let codec = compressed.codec();
         let (pack, ordinal) = self.reserve(purpose, &compressed, entries.len())?;
-        let sealed = compressed.seal(pack.cipher(), ordinal, BlockKind::Objects);
+        let sealed = self.seal(purpose, &compressed, entries, &pack, ordinal);
         let appended = sealed.and_then(|sealed| pack.append(&sealed, codec, entries, plain_length));
         self.let_go(pack)?;
         appended
+    }
+
+    /// Seals a block for a pack, and looks at it once more before it is written.
+    fn seal(
+        &self,
+        purpose: Purpose,
+        compressed: &Compressed,
+        entries: &[Entry],
+        pack: &OpenPack,
+        ordinal: u32,
+    ) -> Result<SealedBlock> {
+        let core = &self.shared.core;
+        let mut sealed = compressed.seal(pack.cipher(), ordinal, BlockKind::Objects)?;
+        core.flips.alter(Stage::Head, &mut sealed.head);
+        core.flips.alter(Stage::Body, &mut sealed.body);
+        if self.verify.recomputes_ids() {
+            open_sealed_head(pack.cipher(), compressed, &sealed)?;
+            recompute_ids(&core.ring, purpose, compressed, entries)?;
+        }
+        if self.verify.opens(self.sealed.fetch_add(1, Ordering::Relaxed)) {
+            open_sealed(&core.ring, &pack.opener(core)?, purpose, &sealed, entries)?;
+        }
+        Ok(sealed)
     }
 
     /// Chooses an open pack and takes room in it; a pack that becomes full leaves its place.
@@ -379,11 +419,12 @@ impl Shared {
                 pending.session = Some(Session::begin(&self.core, announcement.clone())?);
             }
         }
-        let pack = pack.finish(&self.core)?;
+        let (pack, trailer) = pack.finish(&self.core)?;
         self.stored_bytes.fetch_add(pack.size, Ordering::Relaxed);
         let full = {
             let mut pending = lock(&self.pending);
             pending.put.push((pack.id, pack.size));
+            pending.trailers.insert(pack.id, (pack.size, trailer));
             pending.packs.push(pack);
             let objects: usize = pending.packs.iter().map(|pack| pack.trailer.len() / ENTRY_LEN).sum();
             let bytes: u64 = pending.packs.iter().map(|pack| pack.size).sum();
@@ -397,7 +438,10 @@ impl Shared {
         let packs = std::mem::take(&mut lock(&self.pending).packs);
         for packs in segment_groups(packs) {
             let segment = Segment { writer: self.core.host_id, replaces: Vec::new(), packs };
-            let (name, size) = self.core.put_sealed(Kind::Index, Class::Index, &segment.encode())?;
+            let mut payload = segment.encode();
+            self.core.flips.alter(Stage::Segment, &mut payload);
+            let is_right = |opened: &[u8]| self.says_what_was_put(opened);
+            let (name, size) = self.core.put_verified(Kind::Index, Class::Index, &payload, &is_right)?;
             self.stored_bytes.fetch_add(size, Ordering::Relaxed);
             self.index.add(name, &segment)?;
             self.drop_claims(&segment)?;
@@ -408,6 +452,17 @@ impl Shared {
             }
         }
         Ok(())
+    }
+
+    /// Whether a segment says of its packs what was true when they were finished: until it is put, that waits in memory.
+    fn says_what_was_put(&self, payload: &[u8]) -> bool {
+        let Ok(segment) = Segment::decode(payload) else { return false };
+        let pending = lock(&self.pending);
+        segment.writer == self.core.host_id
+            && segment
+                .packs
+                .iter()
+                .all(|pack| pending.trailers.get(&pack.id) == Some(&(pack.size, blake3::hash(&pack.trailer))))
     }
 
     fn drop_claims(&self, segment: &Segment) -> Result<()> {
@@ -431,6 +486,7 @@ fn again(error: &Error) -> Error {
             let source = error.source.as_ref().map(|source| std::io::Error::new(source.kind(), source.to_string()));
             Error::Store(StoreError { action: error.action, key: error.key.clone(), kind: error.kind, source })
         }
+        Error::Altered { what } => Error::Altered { what },
         other => Error::Internal(other.to_string()),
     }
 }

@@ -38,6 +38,7 @@ impl std::fmt::Debug for Reader<'_> {
 }
 
 struct KeptBlock {
+    purpose: Purpose,
     pack: PackId,
     offset: u32,
     block: Arc<OpenBlock>,
@@ -154,9 +155,11 @@ impl<'r> Reader<'r> {
         let kept = || self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
         {
             let mut blocks = kept();
-            if let Some(at) =
-                blocks.iter().position(|kept| kept.pack == location.pack && kept.offset == location.offset)
-            {
+            // Opened as data, a block must not pass for metadata.
+            let is_it = |kept: &KeptBlock| {
+                kept.purpose == purpose && kept.pack == location.pack && kept.offset == location.offset
+            };
+            if let Some(at) = blocks.iter().position(is_it) {
                 let found = blocks.remove(at);
                 let result = (Arc::clone(&found.block), Arc::clone(&found.starts));
                 blocks.push(found);
@@ -170,6 +173,7 @@ impl<'r> Reader<'r> {
             blocks.remove(0);
         }
         blocks.push(KeptBlock {
+            purpose,
             pack: location.pack,
             offset: location.offset,
             block: Arc::clone(&block),

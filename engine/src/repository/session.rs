@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use crate::clock;
 use crate::error::Result;
-use crate::format::file::{Class, seal_file};
+use crate::format::file::Class;
 use crate::format::records::{SessionRecord, Verb};
 use crate::process::ProcessId;
 use crate::repository::Core;
@@ -56,7 +56,8 @@ impl Session {
     }
 
     fn put(&self) -> Result<()> {
-        let bytes = seal_file(&self.core.ring, Class::Session, self.core.session, &self.record.encode())?;
+        let payload = self.record.encode();
+        let bytes = self.core.seal_verified(Class::Session, &payload, &|opened| opened == payload)?;
         self.core.store.put(&Key::session(&self.core.session, self.number), &bytes)?;
         Ok(())
     }

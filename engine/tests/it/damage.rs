@@ -12,6 +12,10 @@ use vault_engine::store::{Key, Kind, MemoryStore, Snapshot};
 
 use crate::sample::{self, noise};
 
+mod bytes;
+mod matrix;
+mod world;
+
 /// Two nights of a small tree.
 struct Sample {
     _folder: TempDir,

@@ -7,12 +7,15 @@
     reason = "what helps a test fails as the test would"
 )]
 
+mod attack;
 mod changes;
 mod commit;
 mod compact;
 mod damage;
 mod deletion;
 mod fidelity;
+#[cfg(debug_assertions)]
+mod flips;
 mod format;
 mod golden;
 mod levels;

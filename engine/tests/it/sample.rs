@@ -8,6 +8,7 @@ use vault_engine::chunker::ChunkerRequest;
 use vault_engine::compress::Compression;
 use vault_engine::error::Result;
 use vault_engine::format::config::Profile;
+use vault_engine::format::verify::Verify;
 use vault_engine::id::ObjectId;
 use vault_engine::meta::{Node, NodeKind};
 use vault_engine::ops::archives;
@@ -68,6 +69,7 @@ pub(crate) fn options(paths: &[&Path]) -> CreateOptions {
         paths: paths.iter().map(PathBuf::from).collect(),
         input_name: None,
         compression: Compression::default(),
+        verify: Verify::default(),
         chunker: ChunkerRequest::Auto,
         one_file_system: false,
         excludes: PatternSet::new(),

@@ -288,6 +288,7 @@ pub(crate) fn create_options(host: &str, name: &str, version: usize) -> CreateOp
         paths: vec![PathBuf::from(ARCHIVED)],
         input_name: None,
         compression: Compression::default(),
+        verify: vault_engine::format::verify::Verify::default(),
         chunker: ChunkerRequest::Auto,
         one_file_system: false,
         excludes: PatternSet::new(),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{CheckReport, REPAIR, Severity};
+use super::{CheckReport, REPAIR, Severity, uncounted};
 use crate::error::{Error, Result};
 use crate::format::mark::Mark;
 use crate::id::ArchiveId;
@@ -15,20 +15,13 @@ use crate::sync::on_all_cores;
 pub(super) fn readable(repository: &Repository, report: &mut CheckReport) -> Result<Vec<Archive>> {
     let listing = repository.list_archives()?;
     report.pending_archives = listing.manifests.iter().filter(|id| !listing.ok.contains(id)).count() as u64;
-    let bare = |id: &ArchiveId| !listing.manifests.contains(id) && !listing.deleted.contains(id);
-    for id in sorted(listing.ok.iter().copied().filter(bare)) {
-        let message = format!(
-            "a mark without its manifest: the archive is gone, or is just being purged; if nobody deleted it, bring the manifest back \
-             from a copy of the repository, else {REPAIR}"
-        );
-        report.finding(Severity::Error, Key::ok_mark(id).to_string(), None, message);
-        harm_last(report, id);
-    }
+    uncounted::marks_alone(repository, &listing, report);
     let mut archives = Vec::new();
     for found in on_all_cores(sorted(listing.counting()), |id| Found::read(repository, id)) {
         archives.extend(found.judge(report)?);
     }
-    lost_marks(repository, &listing, &archives, report);
+    lost_marks(repository, &listing, &archives, report)?;
+    uncounted::manifests_and_marks(repository, &listing, report)?;
     repository.compare_with_seen(&listing, &archives);
     missed(repository, &listing, report);
     broken_chains(&archives, report);
@@ -84,12 +77,17 @@ impl Found {
     }
 }
 
-/// Archives without a mark that others name: whoever did so saw it.
-fn lost_marks(repository: &Repository, listing: &ArchiveListing, archives: &[Archive], report: &mut CheckReport) {
+/// Archives without a mark that others name, deleted ones too: whoever did so saw it.
+fn lost_marks(
+    repository: &Repository,
+    listing: &ArchiveListing,
+    archives: &[Archive],
+    report: &mut CheckReport,
+) -> Result<()> {
     let unmarked = |id: &ArchiveId| !listing.ok.contains(id) && !listing.deleted.contains(id);
-    let mut named: Vec<ArchiveId> = named_by(archives).into_iter().collect();
-    named.sort_unstable();
-    for id in named.into_iter().filter(|id| listing.manifests.contains(id) && unmarked(id)) {
+    let deleted = repository.deleted_archives(&mut |_, _| {})?;
+    let named = named_by(archives).union(&named_by(&deleted)).copied().collect::<Vec<_>>();
+    for id in sorted(named.into_iter()).into_iter().filter(|id| listing.manifests.contains(id) && unmarked(id)) {
         let readable = if matches!(repository.archive(id), Ok(Some(_))) { "; its manifest is whole" } else { "" };
         let message = format!(
             "the archive counted, for another one names it, but its mark is gone: it is not listed{readable}; {REPAIR}"
@@ -97,6 +95,7 @@ fn lost_marks(repository: &Repository, listing: &ArchiveListing, archives: &[Arc
         report.finding(Severity::Error, Key::ok_mark(id).to_string(), None, message);
         harm_last(report, id);
     }
+    Ok(())
 }
 
 /// Archives that this client has seen and that are gone unexplained, unless the user said that they may be.
@@ -135,7 +134,7 @@ fn broken_chains(archives: &[Archive], report: &mut CheckReport) {
     }
 }
 
-fn harm_last(report: &mut CheckReport, id: ArchiveId) {
+pub(super) fn harm_last(report: &mut CheckReport, id: ArchiveId) {
     if let Some(finding) = report.findings.last_mut() {
         finding.harms.push((id, Vec::new()));
     }

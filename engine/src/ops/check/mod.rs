@@ -27,6 +27,7 @@ mod slice;
 mod small;
 mod structure;
 mod trace;
+mod uncounted;
 
 use packs::Reading;
 
@@ -179,7 +180,7 @@ pub(crate) fn losses(
     archive: &Archive,
     monitor: &dyn Monitor,
 ) -> Result<Vec<(Vec<u8>, String)>> {
-    let reader = Reader::new(repository, Arc::new(repository.load_index()?));
+    let reader = Reader::new(repository, Arc::new(repository.load_index_to_read()?));
     let mut report = CheckReport::default();
     trace::archives(&reader, std::slice::from_ref(archive), monitor, &mut report, &Lost::new())?;
     let harms = report.findings.into_iter().flat_map(|finding| {
@@ -204,7 +205,7 @@ pub(crate) fn harmed(
     lost: &[(PackId, ObjectId)],
     monitor: &dyn Monitor,
 ) -> Result<Vec<ArchiveId>> {
-    let reader = Reader::new(repository, Arc::new(repository.load_index()?));
+    let reader = Reader::new(repository, Arc::new(repository.load_index_to_read()?));
     let mut report = CheckReport::default();
     report.finding(Severity::Error, "packs/", None, "damaged");
     let lost = lost.iter().map(|(pack, id)| (*id, vec![(*pack, 0)])).collect();

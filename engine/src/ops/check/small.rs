@@ -1,6 +1,6 @@
 //! Key slots, events and gc records: small files of which each stands for itself.
 
-use super::{CheckReport, REPAIR, Severity};
+use super::{CheckReport, REPAIR, Severity, uncounted};
 use crate::error::Result;
 use crate::format::file::{Class, open_file};
 use crate::id::FileId;
@@ -35,7 +35,7 @@ pub(super) fn files(repository: &Repository, report: &mut CheckReport) -> Result
             }
         }
     }
-    Ok(())
+    uncounted::sessions(repository, report)
 }
 
 /// What is wrong with a file; one that is gone has been finished, or removed.

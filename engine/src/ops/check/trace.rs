@@ -1,6 +1,6 @@
 //! Archives walked from their roots: whether everything that they refer to exists, and whom a loss harms.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{CheckReport, Lost, REPAIR, Seen, Severity};
 use crate::crypto::Purpose;
@@ -18,6 +18,9 @@ use crate::repository::{Archive, Reader};
 
 /// Paths that a finding names at most; the number of all is said.
 const NAMED_PATHS: usize = 1000;
+/// Paths that are harmed in one archive until equal subtrees are no longer walked each time they occur: a few trees that name each other
+/// can stand for more paths than there is time.
+const MOST_HARMS: usize = 100_000;
 
 struct Trace<'a> {
     reader: &'a Reader<'a>,
@@ -30,6 +33,10 @@ struct Trace<'a> {
     absent: HashMap<ObjectId, usize>,
     archive: ArchiveId,
     harmed: bool,
+    /// Paths that were harmed in this archive.
+    harms: usize,
+    /// Trees below which something is wrong.
+    unsound: HashSet<ObjectId>,
 }
 
 /// Walks every archive; equal subtrees that are sound are walked once.
@@ -49,6 +56,8 @@ pub(super) fn archives(
         absent: HashMap::new(),
         archive: ArchiveId::zero(),
         harmed: false,
+        harms: 0,
+        unsound: HashSet::new(),
     };
     for archive in archives {
         if monitor.cancelled() {
@@ -62,6 +71,7 @@ pub(super) fn archives(
 impl Trace<'_> {
     fn archive(&mut self, archive: &Archive) -> Result<()> {
         self.archive = archive.id;
+        self.harms = 0;
         let manifest = &archive.manifest;
         for id in [Some(manifest.warnings).filter(|id| !id.is_zero()), manifest.root_xattrs].into_iter().flatten() {
             self.object(Purpose::Meta, id, b"")?;
@@ -116,7 +126,9 @@ impl Trace<'_> {
             let Some((node, xattrs)) = node else {
                 let (tree, harmed) = (level.tree, level.harmed);
                 levels.pop();
-                if !harmed {
+                if harmed {
+                    self.unsound.insert(tree);
+                } else {
                     self.sound.insert(tree);
                 }
                 if let Some(above) = levels.last_mut() {
@@ -129,39 +141,51 @@ impl Trace<'_> {
             level.harmed = self.harmed;
             if let NodeKind::Directory { tree } = node.kind
                 && !self.sound.contains(&tree)
-                && levels.len() < DEPTH
             {
+                if self.harms > MOST_HARMS && self.unsound.contains(&tree) {
+                    level.harmed = true;
+                    continue;
+                }
+                if levels.len() >= DEPTH {
+                    self.too_deep(&path);
+                    levels.iter_mut().rev().take(1).for_each(|level| level.harmed = true);
+                    continue;
+                }
                 levels.push(Level { entries: Entries::new(tree), tree, length: path.len(), harmed: false });
             }
         }
         Ok(())
     }
 
-    /// The next entry; a tree that cannot be had is a finding and ends its directory.
+    fn too_deep(&mut self, path: &[u8]) {
+        let message = "directories deeper than 65,536: no restore goes there";
+        self.report.finding(Severity::Error, "packs/", None, message);
+        let number = self.report.findings.len() - 1;
+        self.harm(number, path);
+    }
+
+    /// The next entry; a tree that cannot be had is a finding, and the other parts of its directory are walked.
     fn next(&mut self, level: &mut Level, path: &[u8]) -> Result<Option<(Node, XattrsId)>> {
-        let mut trees = Vec::new();
-        let found = level.entries.next(self.reader, &mut |id| {
-            trees.push(id);
-            Ok(())
-        });
-        let mut blamed = false;
-        for id in trees {
-            blamed |= self.object(Purpose::Meta, id, path)?;
-        }
-        match found {
-            Ok(entry) => Ok(entry),
-            Err(Error::Interrupted) => Err(Error::Interrupted),
-            Err(_) if blamed => Ok(None),
-            Err(error) => {
-                self.report.finding(
-                    Severity::Error,
-                    "packs/",
-                    None,
-                    format!("a directory cannot be read: {error}; {REPAIR}"),
-                );
-                let number = self.report.findings.len() - 1;
-                self.harm(number, path);
-                Ok(None)
+        loop {
+            let mut trees = Vec::new();
+            let found = level.entries.next(self.reader, &mut |id| {
+                trees.push(id);
+                Ok(())
+            });
+            let mut blamed = false;
+            for id in trees {
+                blamed |= self.object(Purpose::Meta, id, path)?;
+            }
+            match found {
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                Err(_) if blamed => {}
+                Err(error) => {
+                    let message = format!("a directory cannot be read: {error}; {REPAIR}");
+                    self.report.finding(Severity::Error, "packs/", None, message);
+                    let number = self.report.findings.len() - 1;
+                    self.harm(number, path);
+                }
+                entry => return entry,
             }
         }
     }
@@ -196,7 +220,11 @@ impl Trace<'_> {
             match met {
                 InList::List(id) => drop(self.object(Purpose::Meta, id, path)?),
                 InList::Extent(extent) => {
-                    covered = covered.saturating_add(extent.length());
+                    let end = covered.checked_add(extent.length()).filter(|end| *end <= size);
+                    covered = end.ok_or_else(|| Error::Damaged {
+                        file: format!("content list {}", root.to_hex()),
+                        problem: format!("it covers more than the {size} bytes of the file"),
+                    })?;
                     if let Extent::Chunk { id, .. } = extent {
                         self.object(Purpose::Data, id, path)?;
                     }
@@ -261,6 +289,7 @@ impl Trace<'_> {
 
     fn harm(&mut self, number: usize, path: &[u8]) {
         self.harmed = true;
+        self.harms += 1;
         if let Some(finding) = self.report.findings.get_mut(number) {
             let harm = (self.archive, path.to_vec());
             if finding.harms.len() < NAMED_PATHS && finding.harms.last() != Some(&harm) {

@@ -15,6 +15,7 @@ use crate::compress::Compression;
 use crate::error::{Error, Result};
 use crate::format::manifest::{Manifest, Statistics, encode_warnings};
 use crate::format::records::Verb;
+use crate::format::verify::Verify;
 use crate::id::{FileId, ObjectId};
 use crate::meta::{NodeKind, Timestamp};
 use crate::ops::archives;
@@ -96,6 +97,8 @@ pub struct CreateOptions {
     pub input_name: Option<Vec<u8>>,
     /// How blocks are compressed.
     pub compression: Compression,
+    /// How closely blocks are looked at before they are written.
+    pub verify: Verify,
     /// How files are cut.
     pub chunker: ChunkerRequest,
     /// Do not enter other file systems.
@@ -201,7 +204,8 @@ impl Attempt<'_> {
         let whole = inherited.as_ref().is_some_and(|packs| index.all_good(packs));
         let series = format!("{}/{}", self.options.host, self.options.name);
         let mut packer =
-            Packer::new(self.repository, Arc::clone(&index), self.options.compression, Verb::Create, &series);
+            Packer::new(self.repository, Arc::clone(&index), self.options.compression, Verb::Create, &series)
+                .verifying(self.options.verify);
         let outcome = {
             let run =
                 Run::new(self.repository, self.options, self.monitor, Arc::clone(&index), &packer, self.pool, whole);
@@ -282,7 +286,7 @@ impl Attempt<'_> {
             host: options.host.clone(),
             name: options.name.clone(),
             host_id: self.repository.host_id(),
-            sequence: history.sequence + 1,
+            sequence: history.sequence.saturating_add(1),
             previous: history.previous,
             parent: history.parent.as_ref().map(|parent| parent.id),
             time: options.time.unwrap_or(self.start),

@@ -17,7 +17,7 @@ use crate::ops::create::CreateOptions;
 use crate::ops::create::assembly::{Entry, Place, RootTree};
 use crate::ops::create::window::WindowPool;
 use crate::progress::{Counters, Monitor};
-use crate::repository::{Index, PackSet, Packer, Reader, Repository, Stored};
+use crate::repository::{Index, PackSet, Packer, Reader, Repository, Stage, Stored};
 use crate::source::{FileSystems, Owners, SourceDir, Stat, XattrList};
 use crate::sync::lock;
 
@@ -291,6 +291,7 @@ impl<'a> Run<'a> {
 
     /// The id of a chunk, stored if it is new.
     pub(super) fn put_chunk(&self, builder: &mut crate::repository::BlockBuilder, bytes: &[u8]) -> Result<ObjectId> {
+        let bytes = &*self.repository.core().flips.altered(Stage::Read, bytes);
         let id = self.repository.ring().object_id(Purpose::Data, bytes);
         let stored = self.packer.claim(&id);
         self.note(stored);

@@ -112,7 +112,7 @@ pub fn restore(
         return Err(Error::Usage(problem.to_owned()));
     }
     let target = open_target(options)?;
-    let reader = Reader::new(repository, Arc::new(repository.load_index()?));
+    let reader = Reader::new(repository, Arc::new(repository.load_index_to_read()?));
     let owners = Owners::new();
     let is_purged = || matches!(repository.has_manifest(archive.id), Ok(false));
     let report = Report::new(monitor, &is_purged);
@@ -243,20 +243,32 @@ impl Walk<'_> {
         self.flush()
     }
 
-    /// The next entry; what is left of a directory whose tree is damaged is named and left out.
+    /// The next entry; what of a directory cannot be had is named and left out.
     fn next(&mut self, level: &mut Level) -> Result<Option<Node>> {
-        let found = level.entries.next(self.context.reader, &mut |_| Ok(())).and_then(|found| match found {
-            Some((mut node, xattrs)) => complete_xattrs(self.context.reader, &mut node, xattrs).map(|()| Some(node)),
-            None => Ok(None),
-        });
-        match found {
-            Err(error @ (Error::Damaged { .. } | Error::ObjectMissing { .. } | Error::Store(_))) => {
-                self.context.report.damaged(&self.path, &format!("a part of the directory is lost: {error}"));
-                // Nothing may be removed from a directory of which not all names are known.
-                level.names = None;
-                Ok(None)
+        let Context { reader, report, .. } = *self.context;
+        loop {
+            let mut length = self.path.len();
+            let mut what = "a part of the directory is lost";
+            let found = level.entries.next(reader, &mut |_| Ok(())).and_then(|found| match found {
+                Some((mut node, xattrs)) => {
+                    length = push_name(&mut self.path, &node.name);
+                    what = "its attributes are lost";
+                    complete_xattrs(reader, &mut node, xattrs).map(|()| Some(node))
+                }
+                None => Ok(None),
+            });
+            match found {
+                Err(error @ (Error::Damaged { .. } | Error::ObjectMissing { .. } | Error::Store(_))) => {
+                    report.damaged(&self.path, &format!("{what}: {error}"));
+                    // Nothing may be removed from a directory of which not all names are known. What else is in it, is restored.
+                    level.names = None;
+                }
+                other => {
+                    self.path.truncate(length);
+                    return other;
+                }
             }
-            other => other,
+            self.path.truncate(length);
         }
     }
 

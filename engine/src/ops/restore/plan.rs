@@ -152,11 +152,13 @@ impl<'a> Plan<'a> {
     }
 
     fn list(&mut self, task: &Arc<Task>, list: ObjectId) -> Result<()> {
-        let mut at = 0;
+        let mut at = 0u64;
         let reader = self.context.reader;
         walk_list(reader, list, &mut |met| {
             let InList::Extent(extent) = met else { return Ok(()) };
             let length = extent.length();
+            let end =
+                at.checked_add(length).filter(|end| *end <= task.size).ok_or_else(|| disagrees(list, task.size))?;
             match extent {
                 Extent::Chunk { id, .. } => {
                     self.piece(task, id, at, length)?;
@@ -167,14 +169,10 @@ impl<'a> Plan<'a> {
                 Extent::Zeros(_) if !self.context.options.sparse => lock(&task.zeros).0.push((at, length)),
                 Extent::Zeros(_) | Extent::Hole(_) => lock(&task.zeros).1 = true,
             }
-            at += length;
+            at = end;
             Ok(())
         })?;
-        if at == task.size {
-            return Ok(());
-        }
-        let problem = format!("it covers {at} bytes of a file of {}", task.size);
-        Err(Error::Damaged { file: format!("content list {}", list.to_hex()), problem })
+        if at == task.size { Ok(()) } else { Err(disagrees(list, task.size)) }
     }
 
     fn piece(&mut self, task: &Arc<Task>, id: ObjectId, at: u64, length: u64) -> Result<()> {
@@ -337,7 +335,11 @@ impl<'a> Plan<'a> {
         }
         let finished = if task.fate.has_failed() { self.discard(task) } else { self.finish(task) };
         lock(&self.unfinished).remove(&key_of(task));
-        finished.or_else(|error| self.fail(task, &error))
+        finished.or_else(|error| {
+            // Without its length, its zeros or its name it is not the file.
+            let _ = self.discard(task);
+            self.fail(task, &error)
+        })
     }
 
     /// Holes, zeros, attributes, name.
@@ -382,6 +384,11 @@ impl Drop for Plan<'_> {
             let _ = self.discard(&task);
         }
     }
+}
+
+fn disagrees(list: ObjectId, size: u64) -> Error {
+    let problem = format!("it does not cover the {size} bytes of the file");
+    Error::Damaged { file: format!("content list {}", list.to_hex()), problem }
 }
 
 fn key_of(task: &Arc<Task>) -> usize {

@@ -70,7 +70,11 @@ fn kind() -> impl Strategy<Value = NodeKind> {
     ];
     let file =
         (any::<u64>(), chunking(), content, any::<Option<[u8; 16]>>()).prop_map(|(size, chunking, content, link)| {
-            let size = if content == Content::Empty { 0 } else { size.max(1) };
+            let size = match content {
+                Content::Empty => 0,
+                Content::Chunk(_) => 1 + size % (16 << 20),
+                Content::List(_) | Content::Missing => size.max(1),
+            };
             NodeKind::File { size, chunking, content, link }
         });
     let device = (any::<u32>(), any::<u32>());
@@ -126,13 +130,13 @@ pub(super) fn tree() -> impl Strategy<Value = Tree> {
 
 pub(super) fn list() -> impl Strategy<Value = List> {
     let extent = prop_oneof![
-        4 => (object(), 0..=16_777_216_u32).prop_map(|(id, length)| Extent::Chunk { id, length }),
-        1 => (0..1_u64 << 50).prop_map(Extent::Zeros),
-        1 => (0..1_u64 << 50).prop_map(Extent::Hole),
+        4 => (object(), 1..=16_777_216_u32).prop_map(|(id, length)| Extent::Chunk { id, length }),
+        1 => (1..1_u64 << 50).prop_map(Extent::Zeros),
+        1 => (1..1_u64 << 50).prop_map(Extent::Hole),
     ];
-    let parts = prop::collection::vec((0..1_u64 << 50, object()), 0..6);
+    let parts = prop::collection::vec((1..1_u64 << 50, object()), 1..6);
     prop_oneof![
-        prop::collection::vec(extent, 0..20).prop_map(List::Leaf),
+        prop::collection::vec(extent, 1..20).prop_map(List::Leaf),
         (1..=8_u8, parts).prop_map(|(level, parts)| List::Branch { level, parts }),
     ]
 }
