@@ -123,12 +123,24 @@ impl Stage {
         files(&self.sandbox.path("source")).into_iter().collect()
     }
 
+    /// What an archive gives back of what it holds.
+    pub(super) fn restored_partly(&self, id: &str) -> Files {
+        self.restored_with(id).1
+    }
+
     /// What an archive gives back, whole or with an error.
     pub(super) fn restored(&self, id: &str) -> Result<Files, Run> {
+        let (done, found) = self.restored_with(id);
+        if done.code == Some(0) { Ok(found) } else { Err(done) }
+    }
+
+    fn restored_with(&self, id: &str) -> (Run, Files) {
         let target = self.sandbox.path("restored");
         let _ = fs::remove_dir_all(&target);
         let done = self.vault(&["restore", &format!("aid:{id}"), "--target", "restored"]);
-        if done.code == Some(0) { Ok(files(&target.join("source")).into_iter().collect()) } else { Err(done) }
+        let inside = target.join("source");
+        let found = if inside.exists() { files(&inside).into_iter().collect() } else { Files::new() };
+        (done, found)
     }
 
     /// Each of these restores bit for bit.

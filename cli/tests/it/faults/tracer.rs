@@ -214,7 +214,9 @@ fn from_folder(thread: Pid, entry: &Path, path: u64) -> Option<PathBuf> {
     if path.is_absolute() {
         return Some(path);
     }
-    Some(fs::read_link(proc(thread).join(entry)).ok()?.join(path))
+    let folder = fs::read_link(proc(thread).join(entry)).ok()?;
+    // An empty path is what is open itself.
+    Some(if path.as_os_str().is_empty() { folder } else { folder.join(path) })
 }
 
 /// A string in its memory; nothing is an empty one.
