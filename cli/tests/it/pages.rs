@@ -76,3 +76,27 @@ fn what_to_do_at_3_am_runs_as_it_is_printed() {
     let there = std::fs::read_to_string(sandbox.path("restored-there/docs/1")).unwrap();
     assert_eq!(there, "page 1\n".repeat(5000));
 }
+
+/// Every test that a promise names is there.
+#[test]
+fn promises_are_held_up_by_tests_that_exist() {
+    fn sources(folder: &Path, text: &mut String) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, text);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                text.push_str(&std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut text = String::new();
+    ["engine/tests", "cli/tests"].iter().for_each(|folder| sources(&root.join(folder), &mut text));
+    let page = std::fs::read_to_string(root.join("docs/promises.md")).unwrap();
+    let named: Vec<&str> = page.split('`').skip(1).step_by(2).filter(|name| name.matches('_').count() > 2).collect();
+    assert!(named.len() > 20);
+    for name in named {
+        assert!(text.contains(&format!("fn {name}()")), "no test {name}");
+    }
+}

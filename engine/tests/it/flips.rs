@@ -31,6 +31,9 @@ const ALWAYS_CAUGHT: [Stage; 8] = [
 /// Those of a block.
 const OF_BLOCKS: [Stage; 4] = [Stage::Plain, Stage::Compressed, Stage::Head, Stage::Body];
 
+/// Says of a flip, by its number, what became of the store and of the create.
+type Judge<'a> = dyn Fn(usize, &MemoryStore, Result<Created, Error>) + 'a;
+
 /// A repository with one night, and a source that has changed since.
 struct Sample {
     _folder: TempDir,
@@ -103,7 +106,7 @@ impl Sample {
     }
 
     /// Runs a stage to its end; how many flips there were.
-    fn each(&self, stage: Stage, verify: Verify, judge: &dyn Fn(usize, &MemoryStore, Result<Created, Error>)) -> usize {
+    fn each(&self, stage: Stage, verify: Verify, judge: &Judge<'_>) -> usize {
         let nights = (0..).map_while(|skipped| self.night(stage, skipped, verify));
         let mut flips = 0;
         for (skipped, (store, made)) in nights.enumerate() {

@@ -104,7 +104,7 @@ fn slices_by_time_read_every_pack_once_a_round() {
     assert_eq!(all.packs_read, packs as u64);
     assert_eq!(verified.len(), packs);
 
-    let victim = snapshot.keys().filter(|key| key.kind() == Kind::Packs).last().unwrap();
+    let victim = snapshot.keys().rfind(|key| key.kind() == Kind::Packs).unwrap();
     store.corrupt(victim, |bytes| bytes[140] ^= 1);
     for slice in [Slice::default(), slice, slice] {
         // It is found when its turn comes; then it is the first of all, until it is mended.

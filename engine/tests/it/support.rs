@@ -8,7 +8,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::machine::is_installed;
-pub(crate) use crate::machine::{skip_missing, skip_unavailable};
+pub(crate) use crate::machine::{say, skip_missing, skip_unavailable};
 
 /// Runs one test of this program again, as a user who is not root.
 pub(crate) fn as_ordinary_user(test: &str) {

@@ -20,7 +20,7 @@ pub(crate) fn skip_unavailable(test: &str, reason: &str) {
 }
 
 /// Past the capture of what passing tests print: a skipped test must be seen.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 

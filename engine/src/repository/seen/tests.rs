@@ -14,7 +14,9 @@ fn sighting(id: u8, host: &str, sequence: u64) -> Sighting {
 
 fn seen(sightings: &[Sighting]) -> Seen {
     let mut seen = Seen::default();
-    sightings.iter().for_each(|sighting| seen.observe(sighting));
+    for sighting in sightings {
+        seen.observe(sighting);
+    }
     seen
 }
 

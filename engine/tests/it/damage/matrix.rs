@@ -23,12 +23,15 @@ fn kind_of(key: &Key) -> &'static str {
         Kind::Keys => "key",
         Kind::Packs => "pack",
         Kind::Index => "segment",
-        Kind::Archives if key.name().ends_with(".ok") => "mark",
-        Kind::Archives if key.name().ends_with(".del") => "deletion",
-        Kind::Archives => "manifest",
+        Kind::Archives => match key.name().split_once('.') {
+            None => "manifest",
+            Some((_, "ok")) => "mark",
+            Some(_) => "deletion",
+        },
         Kind::Events => "event",
         Kind::Gc => "gc record",
         Kind::Sessions => "session",
+        Kind::Quarantine => "quarantine",
     }
 }
 
@@ -53,20 +56,24 @@ fn other_name(key: &Key) -> Key {
     Key::listed(key.kind(), name)
 }
 
-fn changes() -> Vec<(&'static str, fn(&mut Vec<u8>))> {
-    fn flip(bytes: &mut [u8], at: usize) {
+/// What is done to a file's bytes, and what that is called.
+type Change = (&'static str, fn(&mut Vec<u8>));
+
+fn changes() -> Vec<Change> {
+    fn flip(bytes: &mut [u8], at: impl Fn(usize) -> usize) {
+        let at = at(bytes.len());
         bytes[at] ^= 0x10;
     }
-    let all: [(&'static str, fn(&mut Vec<u8>)); 11] = [
-        ("flipped at its start", |bytes| flip(bytes, 0)),
-        ("flipped in its header", |bytes| flip(bytes, 40)),
-        ("flipped in its body", |bytes| flip(bytes, (128 + 12 + 20).min(bytes.len() - 5))),
-        ("flipped in its middle", |bytes| flip(bytes, bytes.len() / 2)),
-        ("flipped near its end", |bytes| flip(bytes, bytes.len() - 30)),
-        ("flipped at its end", |bytes| flip(bytes, bytes.len() - 1)),
+    let all: [Change; 11] = [
+        ("flipped at its start", |bytes| flip(bytes, |_| 0)),
+        ("flipped in its header", |bytes| flip(bytes, |_| 40)),
+        ("flipped in its body", |bytes| flip(bytes, |length| (128 + 12 + 20).min(length - 5))),
+        ("flipped in its middle", |bytes| flip(bytes, |length| length / 2)),
+        ("flipped near its end", |bytes| flip(bytes, |length| length - 30)),
+        ("flipped at its end", |bytes| flip(bytes, |length| length - 1)),
         ("cut to nothing", Vec::clear),
         ("cut to half", |bytes| bytes.truncate(bytes.len() / 2)),
-        ("cut by a byte", |bytes| drop(bytes.pop())),
+        ("cut by a byte", |bytes| bytes.truncate(bytes.len() - 1)),
         ("a byte longer", |bytes| bytes.push(0)),
         ("zeroed", |bytes| bytes.fill(0)),
     ];

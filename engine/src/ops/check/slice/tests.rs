@@ -22,7 +22,9 @@ fn chosen(packs: &[IndexedPack], share: Share, verified: &Verified) -> Vec<u8> {
 
 fn verified(times: &[(u8, u64)]) -> Verified {
     let mut verified = Verified::default();
-    times.iter().for_each(|(pack, time)| verified.record(PackId::from_bytes([*pack; 32]), *time));
+    for (pack, time) in times {
+        verified.record(PackId::from_bytes([*pack; 32]), *time);
+    }
     verified
 }
 
