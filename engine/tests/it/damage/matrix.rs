@@ -54,16 +54,17 @@ fn other_name(key: &Key) -> Key {
 }
 
 fn changes() -> Vec<(&'static str, fn(&mut Vec<u8>))> {
-    fn flip(bytes: &mut [u8], at: usize) {
+    fn flip(bytes: &mut [u8], at: impl Fn(usize) -> usize) {
+        let at = at(bytes.len());
         bytes[at] ^= 0x10;
     }
     let all: [(&'static str, fn(&mut Vec<u8>)); 11] = [
-        ("flipped at its start", |bytes| flip(bytes, 0)),
-        ("flipped in its header", |bytes| flip(bytes, 40)),
-        ("flipped in its body", |bytes| flip(bytes, (128 + 12 + 20).min(bytes.len() - 5))),
-        ("flipped in its middle", |bytes| flip(bytes, bytes.len() / 2)),
-        ("flipped near its end", |bytes| flip(bytes, bytes.len() - 30)),
-        ("flipped at its end", |bytes| flip(bytes, bytes.len() - 1)),
+        ("flipped at its start", |bytes| flip(bytes, |_| 0)),
+        ("flipped in its header", |bytes| flip(bytes, |_| 40)),
+        ("flipped in its body", |bytes| flip(bytes, |length| (128 + 12 + 20).min(length - 5))),
+        ("flipped in its middle", |bytes| flip(bytes, |length| length / 2)),
+        ("flipped near its end", |bytes| flip(bytes, |length| length - 30)),
+        ("flipped at its end", |bytes| flip(bytes, |length| length - 1)),
         ("cut to nothing", Vec::clear),
         ("cut to half", |bytes| bytes.truncate(bytes.len() / 2)),
         ("cut by a byte", |bytes| drop(bytes.pop())),
