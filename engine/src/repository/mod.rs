@@ -38,9 +38,7 @@ pub(crate) mod state;
 pub use archives::{Archive, ArchiveListing};
 pub use commit::{Commit, References, Superseded};
 pub use events::Facts;
-#[cfg(debug_assertions)]
-pub use flips::Flips;
-pub use flips::Stage;
+pub use flips::{Flips, Stage};
 pub use index::{CacheFolder, Index, IndexPack, Location, PackNumber, PackSet, PackState, Scanned, ScannedCopy};
 pub use look::Look;
 pub(crate) use mend::Verdict;
@@ -60,7 +58,7 @@ pub(crate) struct Core {
     /// Numbers the session's files: no name is used twice.
     pub(crate) session_files: AtomicU64,
     pub(crate) host_id: [u8; 16],
-    pub(crate) flips: flips::Flips,
+    pub(crate) flips: Flips,
 }
 
 impl std::fmt::Debug for Core {

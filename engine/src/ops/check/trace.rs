@@ -148,7 +148,9 @@ impl Trace<'_> {
                 }
                 if levels.len() >= DEPTH {
                     self.too_deep(&path);
-                    levels.iter_mut().rev().take(1).for_each(|level| level.harmed = true);
+                    if let Some(level) = levels.last_mut() {
+                        level.harmed = true;
+                    }
                     continue;
                 }
                 levels.push(Level { entries: Entries::new(tree), tree, length: path.len(), harmed: false });
