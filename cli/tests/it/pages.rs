@@ -62,7 +62,7 @@ fn what_to_do_at_3_am_runs_as_it_is_printed() {
         "vault init; vault create docs docs; vault key export \"$EXPORTED_KEY\"; cp -a \"$VAULT_REPO\" \"$OTHER_COPY\"",
     );
     let blocks = blocks("docs/recovery.md", "sh");
-    assert_eq!(blocks.len(), 11);
+    assert_eq!(blocks.len(), 10);
     for block in blocks {
         // What stands before the complaint: a pack with a byte that is not what it was.
         if block.starts_with("vault check --read-data ||") || block.contains("--from") {

@@ -47,7 +47,8 @@ impl Reading<'_> {
         report: &mut CheckReport,
         lost: &mut Lost,
     ) -> Result<()> {
-        let now = u64::try_from(clock::now().seconds).unwrap_or(0);
+        let now = clock::now();
+        let now = u64::try_from(now.seconds).unwrap_or(0) * 1_000_000_000 + u64::from(now.nanoseconds);
         let whole = packs.values().filter(|pack| look.packs.get(&pack.id) == Some(&pack.size)).collect();
         let chosen = choose(whole, self.slice.share, verified, now);
         let bytes = chosen.iter().map(|pack| pack.size).sum();

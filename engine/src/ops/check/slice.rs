@@ -42,7 +42,7 @@ pub struct Slice {
     pub max_duration: Option<Duration>,
 }
 
-/// When this client verified which pack: seconds since 1970. It decides which pack is read next, and nothing else.
+/// When this client verified which pack: nanoseconds since 1970, because two slices may be read within a second. It decides which pack is read next, and nothing else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verified {
     times: BTreeMap<PackId, u64>,

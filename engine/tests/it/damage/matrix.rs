@@ -36,10 +36,15 @@ fn kind_of(key: &Key) -> &'static str {
 }
 
 /// What nobody can see who has only the repository, and why.
-const UNSEEN: [(&str, &str, &str); 7] = [
+const UNSEEN: [(&str, &str, &str); 8] = [
     ("mark", "deleted", "of the newest archive: a writer that was cut off leaves the same; or of one that is deleted"),
     ("manifest", "deleted", "of one that is deleted: a compaction that was cut off leaves the same"),
     ("deletion", "deleted", "the archive counts again, which a client that has seen it deleted can tell"),
+    (
+        "segment",
+        "deleted",
+        "that of an archive which is deleted: its packs are read without it, and get another by the next create",
+    ),
     ("event", "deleted", "it was there for its own sake, and nothing names it"),
     ("gc record", "deleted", "the next compaction condemns again; what was condemned is whole"),
     ("session", "deleted", "its writer has ended, as far as anybody can tell"),
@@ -149,6 +154,7 @@ fn every_mutation_of_every_kind_of_file_is_told_with_exactly_what_it_harms() {
     assert_eq!(unseen.keys().copied().collect::<BTreeSet<_>>(), excused, "of {count}: {unseen:?}");
     assert_eq!(unseen[&("mark", "deleted")], 2, "only those of the newest archive and of the deleted one");
     assert_eq!(unseen[&("manifest", "deleted")], 1, "only that of the deleted archive");
+    assert_eq!(unseen[&("segment", "deleted")], 1, "only that of the deleted archive");
     assert_eq!(unseen[&("key", "deleted")], 1, "only that which opened nothing");
     crate::support::say(&format!("damage: {count} mutations of {} kinds of file", kinds.len()));
 }
