@@ -48,6 +48,8 @@ pub(crate) struct ArchiveJson {
     parent: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     protected: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incomplete: Option<bool>,
     stats: StatsJson,
 }
 
@@ -229,14 +231,19 @@ impl ArchiveJson {
             program: manifest.program.clone(),
             parent: manifest.parent.map(|parent| parent.to_hex()),
             protected: None,
+            incomplete: None,
             stats: StatsJson::of(&manifest.statistics),
         }
     }
 
-    /// The same with whether it is protected, which its events say.
-    pub(crate) fn protected(self, facts: &Facts) -> Self {
+    /// The same with whether it is protected, or incomplete, which its events say.
+    pub(crate) fn with_facts(self, facts: &Facts) -> Self {
         let id = ArchiveId::from_hex(&self.id);
-        Self { protected: id.map(|id| facts.is_protected(id)), ..self }
+        Self {
+            protected: id.map(|id| facts.is_protected(id)),
+            incomplete: id.map(|id| facts.is_incomplete(id)),
+            ..self
+        }
     }
 }
 

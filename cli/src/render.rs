@@ -163,10 +163,16 @@ pub(crate) fn archives(archives: &[Archive], facts: &Facts) -> Vec<String> {
             manifest.statistics.files.to_string(),
             bytes(manifest.statistics.bytes),
             bytes(manifest.statistics.stored_bytes),
-            if facts.is_protected(archive.id) { "protected".to_owned() } else { String::new() },
+            standing(facts, archive),
         ]
     });
     table(std::iter::once(head).chain(rows).collect(), &[4, 5, 6])
+}
+
+/// What events say of an archive, in words.
+fn standing(facts: &Facts, archive: &Archive) -> String {
+    let said = [(facts.is_protected(archive.id), "protected"), (facts.is_incomplete(archive.id), "incomplete")];
+    said.into_iter().filter(|(is, _)| *is).map(|(_, word)| word).collect::<Vec<_>>().join(", ")
 }
 
 /// Rows of cells in aligned columns; the columns named are numbers and stand to the right.

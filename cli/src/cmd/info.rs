@@ -66,7 +66,7 @@ fn show_archive(repository: &Repository, archive: &Archive, facts: &Facts, json:
         return out.json(&InfoJson {
             repository: RepositoryJson::of(repository),
             content: None,
-            archive: Some(ArchiveJson::of(archive).protected(facts)),
+            archive: Some(ArchiveJson::of(archive).with_facts(facts)),
             warnings: Some(warnings.iter().map(|(path, message)| WarningJson::of(path, message)).collect()),
         });
     }
@@ -86,6 +86,7 @@ fn show_archive(repository: &Repository, archive: &Archive, facts: &Facts, json:
             ("Program", render::text(&manifest.program)),
             ("Parent", manifest.parent.map_or_else(|| "none".to_owned(), |parent| parent.to_hex())),
             ("Protected", if facts.is_protected(archive.id) { "yes".to_owned() } else { String::new() }),
+            ("Incomplete", lacks(facts.losses(archive.id).len())),
             ("Files", statistics.files.to_string()),
             ("Directories", statistics.directories.to_string()),
             ("Size", render::bytes(statistics.bytes)),
@@ -106,4 +107,12 @@ fn show(out: &mut Out, fields: &[(&str, String)]) -> Result<()> {
         .iter()
         .filter(|(_, value)| !value.is_empty())
         .try_for_each(|(label, value)| out.line(format!("{:<13}{value}", format!("{label}:"))))
+}
+
+/// What a repair has recorded as lost.
+fn lacks(objects: usize) -> String {
+    match objects {
+        0 => String::new(),
+        objects => format!("without {}; `vault check` names the files", render::count(objects as u64, "object")),
+    }
 }

@@ -46,7 +46,7 @@ fn archives(repository: &Repository, console: &Console<'_>, args: &ListArgs, out
     };
     let facts = archives::facts(repository, console)?;
     if args.json {
-        let archives = archives.iter().map(|archive| ArchiveJson::of(archive).protected(&facts)).collect();
+        let archives = archives.iter().map(|archive| ArchiveJson::of(archive).with_facts(&facts)).collect();
         return out.json(&ListJson { repository: RepositoryJson::of(repository), archives });
     }
     if archives.is_empty() {

@@ -60,7 +60,7 @@ fn compare(title: &str, found: &[Value]) {
 fn the_page_can_be_read() {
     let titles =
         ["list", "list ARCHIVE", "info", "info ARCHIVE", "create", "restore", "check", "check --no-key", "key list"];
-    for title in titles.into_iter().chain(["prune", "delete", "undelete", "compact"]) {
+    for title in titles.into_iter().chain(["check --repair", "quarantine", "prune", "delete", "undelete", "compact"]) {
         let schema = schema(&format!("vault {title}"));
         assert!(schema.keys.len() > 5);
         let stray: Vec<_> = schema.optional.difference(&schema.keys).collect();
@@ -82,6 +82,14 @@ fn every_output_has_the_keys_of_the_page() {
     compare("vault check", &[json(&["check", "--read-data"]), json(&["check"])]);
     compare("vault check --no-key", &[json(&["check", "--no-key"])]);
     compare("vault key list", &[json(&["key", "list"])]);
+    compare("vault check --repair", &[json(&["check", "--repair"]), json(&["check", "--repair", "--yes"])]);
+    let pack = sandbox.largest_file("repo/packs");
+    let mut bytes = std::fs::read(&pack).unwrap();
+    bytes[300] ^= 1;
+    std::fs::write(&pack, bytes).unwrap();
+    let repaired = sandbox.vault(["check", "-r", "repo", "--repair", "--yes", "--json"]).json();
+    compare("vault check --repair", &[repaired]);
+    compare("vault quarantine", &[json(&["quarantine"]), json(&["quarantine", "--empty"])]);
 
     json(&["create", "a", "source"]);
     compare("vault prune", &[json(&["prune", "--keep-last", "1", "--compact"]), json(&["prune", "-d", "1", "-n"])]);

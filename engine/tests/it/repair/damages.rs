@@ -1,6 +1,10 @@
 //! Every kind of damage to every file.
 
-use super::{Key, Kind, MemoryStore, Remedy, Sample, Snapshot};
+use vault_engine::format::file::{Class, seal_file};
+use vault_engine::format::records::GcRecord;
+use vault_engine::id::{FileId, PackId};
+
+use super::{Key, Kind, MemoryStore, Remedy, Sample, Snapshot, Store};
 
 type Damage = Box<dyn Fn(&MemoryStore, &Key)>;
 
@@ -104,4 +108,23 @@ fn what_is_whole_is_left_alone() {
     let report = sample.assert_repaired(&store, "nothing");
     assert!(report.treatments.iter().all(|one| one.remedy == Remedy::Leave), "{:?}", report.treatments);
     assert_eq!(report.salvaged, 0);
+}
+
+/// What it condemned is not known any more: nothing of it may be gone, and everybody can go on.
+#[test]
+fn a_gc_record_that_cannot_be_read_is_set_aside() {
+    let sample = Sample::new();
+    let store = sample.store();
+    let repository = crate::sample::open(store.clone());
+    let pack = PackId::from_hex(sample.of(Kind::Packs)[0].name()).unwrap();
+    let payload = GcRecord { packs: vec![pack], pending: Vec::new(), session: [2; 16] }.encode();
+    let mut bytes = seal_file(repository.ring(), Class::Gc, [2; 16], &payload).unwrap();
+    let name = FileId::from_bytes(*blake3::hash(&bytes).as_bytes());
+    bytes[200] ^= 1;
+    let key = Key::file(Kind::Gc, name);
+    store.put(&key, &bytes).unwrap();
+    crate::sample::try_archive(&repository, &sample.source).unwrap_err();
+    let report = sample.assert_repaired(&store, "a gc record");
+    assert!(report.treatments.iter().any(|one| one.key == key && one.remedy == Remedy::SetAside));
+    assert!(sample.readable(&store, "a gc record").is_superset(&sample.everything()));
 }
