@@ -100,6 +100,11 @@ impl Exit {
         if count == 0 { Self::Success } else { Self::Warning }
     }
 
+    /// The class of an error that the repository's place gave.
+    pub(crate) fn of_repository(error: &io::Error) -> Self {
+        of_store(StoreErrorKind::of(error))
+    }
+
     /// The class of an error, found at the first cause that has one.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
         error.chain().find_map(classify).unwrap_or(Self::Error)

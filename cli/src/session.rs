@@ -181,7 +181,7 @@ pub(crate) fn store(place: &Place) -> Result<Arc<dyn Store>> {
         Ok(found) if found.is_dir() => Ok(Arc::new(LocalStore::open(&place.path)?)),
         Ok(_) => Err(failure(Exit::InvalidRepository, format!("{path} is no repository: it is not a directory"))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(no_repository(place)),
-        Err(error) => Err(failure(Exit::Denied, format!("cannot look at {path}: {error}"))),
+        Err(error) => Err(failure(Exit::of_repository(&error), format!("cannot look at {path}: {error}"))),
     }
 }
 

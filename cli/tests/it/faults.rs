@@ -18,6 +18,8 @@ use stage::Stage;
 use tracer::{Act, Call, Traced, trace};
 use verbs::Verb;
 
+use crate::machine::skip_missing;
+
 /// Which moments of how many are tried: all of them, or so many; the seed says which.
 #[derive(Clone, Copy)]
 struct Sample {
@@ -31,7 +33,7 @@ impl Sample {
         let asked = std::env::var(variable).unwrap_or_default();
         let seed =
             std::env::var("VAULT_FAULT_SEED").ok().map(|seed| seed.parse().expect("VAULT_FAULT_SEED is a number"));
-        let moment = vault_engine::clock::now().nanoseconds as usize;
+        let moment = usize::try_from(vault_engine::clock::now().nanoseconds).unwrap();
         Self { all: asked == "all", most: asked.parse().unwrap_or(most), seed: seed.unwrap_or(moment) }
     }
 
@@ -59,6 +61,15 @@ impl Tally {
         let counts: Vec<String> = self.0.iter().map(|(name, count)| format!("{name} {count}")).collect();
         println!("{title}: {}: {}", self.total(), counts.join(", "));
     }
+}
+
+/// Whether programs can be traced; says so if not.
+fn may_trace(test: &str) -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        skip_missing(test, "root, to see which files a program that keeps secrets has open");
+    }
+    root
 }
 
 /// What is on the disk differs before and after these only, and what the caller was told before and after the last.

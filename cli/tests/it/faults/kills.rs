@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{Act, Sample, Tally, attempt, changes_the_disk, verbs};
+use super::{Act, Sample, Tally, attempt, changes_the_disk, may_trace, verbs};
 use crate::sandbox::Sandbox;
 
 /// How many kills of each verb belong to the tests.
@@ -10,6 +10,9 @@ const SAMPLE: usize = 3;
 
 #[test]
 fn a_process_killed_at_any_call_harms_nothing_and_is_run_again() {
+    if !may_trace("a_process_killed_at_any_call_harms_nothing_and_is_run_again") {
+        return;
+    }
     let sample = Sample::new("VAULT_KILLS", SAMPLE);
     let mut problems = Vec::new();
     for verb in verbs::chosen() {
