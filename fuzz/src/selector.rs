@@ -6,7 +6,8 @@ use jiff::{Timestamp as Instant, Zoned};
 use vault_engine::ops::archives::Selector;
 
 use crate::cli::placeholders::{self, Values};
-use crate::cli::{name, selector, time};
+use crate::cli::{name, selector};
+use crate::units::exact;
 
 /// Two texts with a NUL between them: an archive's name or selector, and a host label.
 pub fn run(data: &[u8]) {
@@ -34,8 +35,7 @@ fn written(selector: &Selector) -> String {
         Selector::Id(digits) => format!("aid:{digits}"),
         Selector::Series { host: label, name, back } => format!("{}{name}~{back}", host(label)),
         Selector::At { host: label, name, at } => {
-            let at = time::rfc3339(*at, 0).expect("a time that was read");
-            format!("{}{name}@{at}", host(label))
+            format!("{}{name}@{}", host(label), exact(*at))
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use vault_engine::meta::Timestamp;
 
 use crate::cli::{time, units};
 
@@ -44,7 +45,7 @@ fn durations(text: &str, other: &str) {
 fn times(text: &str, other: &str) {
     let zone = time::parse_zone(other).unwrap_or(TimeZone::UTC);
     if let Ok(limit) = time::parse_limit(text, &zone) {
-        let written = time::rfc3339(limit, 0).expect("a time that was read");
+        let written = exact(limit);
         assert_eq!(time::parse_limit(&written, &TimeZone::UTC).ok(), Some(limit), "{text:?} is not {written}");
     }
     if let Ok(moment) = time::parse_moment(text) {
@@ -52,4 +53,10 @@ fn times(text: &str, other: &str) {
         let again = time::parse_moment(&written).ok();
         assert_eq!(again.map(|again| again.time), Some(moment.time), "{text:?} is not {written}");
     }
+}
+
+/// A limit in words that mean this moment and not the end of its second.
+pub(crate) fn exact(limit: Timestamp) -> String {
+    let written = time::rfc3339(limit, 0).expect("a time that was read");
+    if limit.nanoseconds == 0 { written.replace("+00:00", ".0+00:00") } else { written }
 }
