@@ -20,7 +20,8 @@ pub(crate) fn check_name(name: &str) -> Result<()> {
 
 /// Verifies a host label.
 pub(crate) fn check_host(label: &str) -> Result<()> {
-    match problem(label) {
+    let selects = label.starts_with("aid:").then(|| "it begins with aid:, which selects archives".to_owned());
+    match selects.or_else(|| problem(label)) {
         None => Ok(()),
         Some(problem) => Err(usage(format!(
             "{label:?} cannot be a host label: {problem} (allowed: {RULE}); set --hostname or VAULT_HOSTNAME"
@@ -72,6 +73,8 @@ mod tests {
     #[test]
     fn a_host_label_follows_the_same_rule() {
         check_host("db1.example.org").unwrap();
+        check_host("latest").unwrap();
+        assert!(check_host("aid:0123abcd").is_err(), "aid:0123abcd/NAME would be an id");
         assert!(check_host("a/b").unwrap_err().to_string().contains("VAULT_HOSTNAME"));
     }
 }

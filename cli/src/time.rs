@@ -34,9 +34,9 @@ pub(crate) fn timestamp(instant: Instant) -> Timestamp {
     }
 }
 
-/// RFC 3339 with the offset given; an offset out of range counts as UTC. `None` beyond the year 9999.
+/// RFC 3339 with the offset given, in whole minutes, because it knows no others; an offset out of range counts as UTC. `None` beyond the year 9999.
 pub(crate) fn rfc3339(time: Timestamp, utc_offset_seconds: i32) -> Option<String> {
-    let offset = Offset::from_seconds(utc_offset_seconds).unwrap_or(Offset::UTC);
+    let offset = Offset::from_seconds(utc_offset_seconds / 60 * 60).unwrap_or(Offset::UTC);
     Some(instant(time)?.display_with_offset(offset).to_string())
 }
 
@@ -200,6 +200,15 @@ mod tests {
         assert_eq!(rfc3339(moment.time, 7200).unwrap(), "2026-11-20T03:00:00+02:00");
         assert!(parse_moment("2026-11-20T03:00:00").unwrap().naive);
         assert!(parse_moment("2026-11-20").unwrap().naive);
+    }
+
+    #[test]
+    fn an_offset_with_seconds_is_shown_as_one_without() {
+        let moment = parse_moment("1890-01-01T12:00:00+00:53:28").unwrap();
+        assert_eq!(moment.utc_offset_seconds, 3208);
+        let shown = rfc3339(moment.time, moment.utc_offset_seconds).unwrap();
+        assert_eq!(shown, "1890-01-01T11:59:32+00:53");
+        assert_eq!(parse_moment(&shown).unwrap().time, moment.time);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! The file system (`source`), the bytes (`format`) and the verbs (`ops`) meet in these types.
 
+use std::sync::Arc;
+
 use crate::id::ObjectId;
 
 /// Seconds since 1970 UTC and nanoseconds below one second.
@@ -18,8 +20,8 @@ pub struct Timestamp {
 pub struct Owner {
     /// The uid or gid.
     pub number: u32,
-    /// The name, any bytes.
-    pub name: Vec<u8>,
+    /// The name, any bytes; shared by all files of theirs, of which a directory may have many.
+    pub name: Arc<[u8]>,
 }
 
 /// One extended attribute; POSIX ACLs are the attributes `system.posix_acl_*`.

@@ -1,4 +1,4 @@
-//! `vault_fuzz::chunker` under libFuzzer.
+//! The target `chunker` under libFuzzer.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| vault_fuzz::chunker::run(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| vault_fuzz::run("chunker", data));

@@ -1,4 +1,4 @@
-//! `vault_fuzz::compress` under libFuzzer.
+//! The target `compress` under libFuzzer.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| vault_fuzz::compress::run(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| vault_fuzz::run("compress", data));

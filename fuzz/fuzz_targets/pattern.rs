@@ -1,4 +1,4 @@
-//! `vault_fuzz::pattern` under libFuzzer.
+//! The target `pattern` under libFuzzer.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| vault_fuzz::pattern::run(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| vault_fuzz::run("pattern", data));

@@ -1,4 +1,4 @@
-//! `vault_fuzz::requests` under libFuzzer.
+//! The target `requests` under libFuzzer.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| vault_fuzz::requests::run(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| vault_fuzz::run("requests", data));

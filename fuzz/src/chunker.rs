@@ -1,4 +1,6 @@
-//! Cut points: the pieces of an extent do not depend on how its bytes came into memory, and add up to it.
+//! Cut points: the pieces of an extent do not depend on how its bytes came into memory, and add up to it; and whoever begins at
+//! a cut, or has one piece alone, cuts as whoever cut the whole. (That files are cut alike by one thread and by several is
+//! promised, and tried, where there are threads: `round_trip`.)
 
 use std::sync::OnceLock;
 
@@ -29,6 +31,24 @@ pub fn run(data: &[u8]) {
     assert_eq!(at_once, in_steps, "windows show in the pieces");
     let total: u64 = at_once.iter().map(|piece| piece.length).sum();
     assert_eq!(total, extent.len() as u64, "bytes are lost or invented");
+    again(chunking, &extent, offset, &at_once, usize::from(place));
+}
+
+/// From one of the cuts on, and each piece alone.
+fn again(chunking: Chunking, extent: &[u8], offset: u64, pieces: &[Piece], which: usize) {
+    let (mut start, from) = (0, which % pieces.len().max(1));
+    for (number, piece) in pieces.iter().enumerate() {
+        let rest = extent.get(start..).unwrap_or_default();
+        let at = offset + start as u64;
+        let length = usize::try_from(piece.length).expect("a piece in memory");
+        if number == from {
+            let behind = pieces.get(number..).unwrap_or_default();
+            assert_eq!(cut(chunking, rest, at, &[rest.len()]), behind, "what lies before a cut shows behind it");
+        }
+        let alone = rest.get(..length).unwrap_or_default();
+        assert_eq!(cut(chunking, alone, at, &[length]), [*piece], "a piece is cut once more");
+        start += length;
+    }
 }
 
 fn gear() -> &'static Gear {
@@ -78,7 +98,7 @@ fn push(pieces: &mut Vec<Piece>, piece: Piece) {
 }
 
 /// A few bytes say what long runs there are: zeros, noise, bytes as they stand, what came before once more.
-fn expand(program: &[u8]) -> Vec<u8> {
+pub(crate) fn expand(program: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = program;
     while let Some(([what, length], behind)) = rest.split_first_chunk::<2>() {

@@ -6,12 +6,14 @@ use std::str::FromStr;
 use vault_engine::chunker::ChunkerRequest;
 use vault_engine::compress::Compression;
 use vault_engine::ops::create::FilesCache;
+use vault_engine::retention::Interval;
 
 /// Reads the bytes as each kind of request.
 pub fn run(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     reads_back::<Compression>(&text);
     reads_back::<ChunkerRequest>(&text);
+    reads_back::<Interval>(&text);
     match text.parse::<FilesCache>() {
         Ok(mode) => assert_eq!(mode == FilesCache::Disabled, text == "disabled"),
         Err(error) => assert!(!error.to_string().is_empty()),

@@ -8,17 +8,17 @@ use vault_engine::format::block::{
     BlockContent, BlockKind, Entry, compress_block, open_block, open_head, open_trailer,
 };
 use vault_engine::format::config::Config;
-use vault_engine::format::file::{Class, FileCipher, HEADER_LEN, Record, open_file, seal_file};
+use vault_engine::format::file::{Class, FileCipher, HEADER_LEN, Record, open_file, seal_file, session_in};
 use vault_engine::format::pack::Tail;
 use vault_engine::format::slot::{Slot, SlotKind};
 use vault_engine::id::{DomainId, RepositoryId};
 
-use crate::first;
+use crate::{first, memory};
 
 /// The repository of all targets.
 pub const REPOSITORY: RepositoryId = RepositoryId::from_bytes([2; 32]);
-/// Opens the slots that are key files.
-pub const KEY_FILE: &[u8] = b"a key file that is long enough, of 48 bytes or so";
+/// Opens the slots that are key files, also that of the golden repository.
+pub const KEY_FILE: &[u8] = b"0123456789abcdef0123456789abcdef";
 const DOMAIN: DomainId = DomainId::from_bytes([1; 32]);
 const SALT: [u8; 32] = [5; 32];
 const SESSION: [u8; 16] = [6; 16];
@@ -42,13 +42,35 @@ fn cipher(class: Class) -> FileCipher {
     FileCipher::create(&ring(), class, SESSION).expect("a cipher")
 }
 
+/// A payload out of a file that is sealed whole, as it went in.
+pub fn through_file(class: Class, payload: &[u8]) -> Vec<u8> {
+    let ring = ring();
+    let sealed = seal_file(&ring, class, SESSION, payload).expect("sealed");
+    open_file(&ring, class, &sealed).expect("our own file")
+}
+
+/// An object out of a sealed block, as it went in.
+pub fn through_block(object: &[u8]) -> Vec<u8> {
+    let ring = ring();
+    let entry = Entry {
+        id: ring.object_id(Purpose::Meta, object),
+        length: u32::try_from(object.len()).expect("an object in memory"),
+    };
+    let content = BlockContent { entries: &[entry], plain: object };
+    let cipher = cipher(Class::Meta);
+    let compressed = compress_block(&content, Compression::None).expect("compressed");
+    let sealed = compressed.seal(&cipher, 0, BlockKind::Objects).expect("sealed");
+    let mut bytes = [sealed.head, sealed.body].concat();
+    open_block(&ring, &cipher, Purpose::Meta, &mut bytes).expect("our own block").plain
+}
+
 /// `config` as it stands, with its checksum put right.
 pub fn config(data: &[u8]) -> bool {
     let Some((body, _)) = data.split_last_chunk::<32>() else {
-        return Config::decode(data).is_ok();
+        return memory::bounded(data, Config::decode).is_ok();
     };
     let fixed = [body, blake3::hash(body).as_bytes()].concat();
-    let Ok(config) = Config::decode(&fixed) else { return false };
+    let Ok(config) = memory::bounded(&fixed, Config::decode) else { return false };
     assert!(config.bytes == fixed, "other bytes than were read");
     config.open(&ring()).is_ok()
 }
@@ -72,7 +94,7 @@ pub fn profile(data: &[u8]) -> bool {
     bytes.put(&record);
     bytes.put(blake3::hash(&bytes).as_bytes());
     let config = Config::decode(&bytes).expect("a good config");
-    let Ok(profile) = config.open(&ring) else { return false };
+    let Ok(profile) = memory::bounded(&bytes, |_| config.open(&ring)) else { return false };
     let again = Config::create(&ring, REPOSITORY, true, &profile).expect("created");
     assert_eq!(again.open(&ring).as_ref(), Ok(&profile), "another profile came back");
     true
@@ -80,7 +102,7 @@ pub fn profile(data: &[u8]) -> bool {
 
 /// A key slot as it stands.
 pub fn slot(data: &[u8]) -> bool {
-    match Slot::decode(data) {
+    match memory::bounded(data, Slot::decode) {
         // Stretching takes its time by design; what is asked for is judged before.
         Ok(Slot { kind: SlotKind::Passphrase(parameters), .. }) => {
             let cost = parameters.cost_kib();
@@ -108,7 +130,8 @@ pub fn bundle(data: &[u8]) -> bool {
     keys.aead.seal(&mut record, &[data], &bytes).expect("sealed");
     bytes.put(&record);
     let slot = Slot::decode(&bytes).expect("a good slot");
-    let opened = slot.open(b"").expect("no key is stretched").expect("the commitment is right");
+    let opened =
+        memory::bounded(&bytes, |_| slot.open(b"")).expect("no key is stretched").expect("the commitment is right");
     let Ok(bundle) = opened else { return false };
     let again = Slot::create(SlotKind::Plain, b"", &bundle).expect("created");
     let again = Slot::decode(&again).expect("a good slot").open(b"").expect("no key is stretched");
@@ -126,7 +149,16 @@ pub fn file(data: &[u8]) -> bool {
         let mut rest = bytes.get(HEADER_LEN..).unwrap_or_default().to_vec();
         open_block(&ring(), &cipher, Purpose::Data, &mut rest).ok();
     }
-    open_file(&ring(), class(number), bytes).is_ok()
+    session_in_header(bytes);
+    memory::bounded(bytes, |bytes| open_file(&ring(), class(number), bytes)).is_ok()
+}
+
+/// The session that a clear header names is the one that its key field begins with.
+fn session_in_header(bytes: &[u8]) {
+    let Some(header) = bytes.first_chunk::<HEADER_LEN>() else { return };
+    if let Some(session) = session_in(header) {
+        assert_eq!(header.get(32..48), Some(session.as_slice()), "another session");
+    }
 }
 
 /// What stands inside a good seal: a length, a payload, padding. And any payload comes back.
@@ -151,9 +183,10 @@ pub fn block(data: &[u8]) -> bool {
     let mut body = with_room(body_plain);
     cipher.seal(Record::Body, 0, body_plain, head_plain, &mut body).expect("sealed");
     sealed.append(&mut body);
-    open_head(&cipher, &sealed).ok();
-    open_trailer(&cipher, &mut sealed.clone()).ok();
-    let Ok(block) = open_block(&ring(), &cipher, Purpose::Data, &mut sealed) else { return false };
+    memory::bounded(&sealed, |sealed| open_head(&cipher, sealed)).ok();
+    memory::bounded(data, |_| open_trailer(&cipher, &mut sealed.clone())).ok();
+    let opened = memory::bounded(data, |_| open_block(&ring(), &cipher, Purpose::Data, &mut sealed));
+    let Ok(block) = opened else { return false };
     let total: usize = block.objects().map(|(_, object)| object.len()).sum();
     assert_eq!(total, block.plain.len(), "objects and payload differ");
     assert!(block.objects().all(|(id, object)| ring().object_id(Purpose::Data, object) == id), "a wrong id");

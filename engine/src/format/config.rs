@@ -93,7 +93,8 @@ fn take_rule(take: &mut Take<'_>) -> Decoded<SplitRule> {
     let bits = take.u8("split bits")?;
     take.zeros(1, "reserved")?;
     let maximum = take.u16("split maximum")?;
-    if minimum == 0 || bits > 8 || maximum < minimum || maximum < 2 {
+    // Parts of one entry each would never become fewer: the levels above them would not end.
+    if minimum < 2 || bits > 8 || maximum < minimum {
         return Err(take.error("split", "out of range"));
     }
     Ok(SplitRule { minimum, bits, maximum })

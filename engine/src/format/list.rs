@@ -1,7 +1,7 @@
 //! Content lists: what a file's bytes are made of (docs/format.md §7).
 
 use crate::codec::{Decoded, Put, Take};
-use crate::format::{LEVELS, OBJECT_LIMIT};
+use crate::format::{LEVELS, OBJECT_LIMIT, PART_ENTRIES};
 use crate::id::ObjectId;
 
 /// A run of a file's bytes.
@@ -102,8 +102,8 @@ impl List {
         let count = {
             let mut ahead = take.clone();
             let count = ahead.u32("count")? as usize;
-            if count.saturating_mul(item) > ahead.remaining().saturating_sub(8) {
-                return Err(take.error("count", "more items than the record holds"));
+            if count > PART_ENTRIES || count.saturating_mul(item) > ahead.remaining().saturating_sub(8) {
+                return Err(take.error("count", "more items than the record holds, or than a list may have"));
             }
             take.u32("count")?;
             count

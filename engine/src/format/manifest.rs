@@ -1,6 +1,7 @@
 //! Manifests: the root record of an archive (docs/format.md §9).
 
 use crate::codec::{Decoded, Put, Take};
+use crate::format::PART_ENTRIES;
 use crate::format::node::{Owners, XattrsId, put_node, take_node};
 use crate::id::{ArchiveId, FileId, ObjectId, RepositoryId};
 use crate::meta::{Node, NodeKind, Timestamp};
@@ -202,6 +203,9 @@ pub fn encode_warnings(warnings: &[(Vec<u8>, String)]) -> Vec<u8> {
 pub fn decode_warnings(bytes: &[u8]) -> Decoded<Vec<(Vec<u8>, String)>> {
     let mut take = Take::new(bytes);
     let count = take.count(8, "warnings")?;
+    if count > PART_ENTRIES {
+        return Err(take.error("warnings", "more than an archive keeps"));
+    }
     let mut warnings = Vec::with_capacity(count);
     for _ in 0..count {
         let path = take.blob("path")?.to_vec();

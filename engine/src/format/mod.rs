@@ -31,6 +31,8 @@ pub const FILE_LIMIT: u64 = 64 << 20;
 pub const PACK_LIMIT: u64 = 1 << 30;
 /// Most objects in a block.
 pub const BLOCK_OBJECTS: usize = 65_536;
+/// Most entries of one tree, stamps or list, and warnings of an archive: no rule for splitting them allows more.
+pub const PART_ENTRIES: usize = 65_535;
 /// Most levels of a tree or list.
 pub const LEVELS: u8 = 8;
 /// Deepest directory.

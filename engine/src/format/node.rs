@@ -55,7 +55,7 @@ pub(super) fn put_owner(owner: &Owner, out: &mut Vec<u8>) {
 }
 
 pub(super) fn take_owner(take: &mut Take<'_>) -> Decoded<Owner> {
-    Ok(Owner { number: take.u32("owner number")?, name: take.str("owner name")?.to_vec() })
+    Ok(Owner { number: take.u32("owner number")?, name: take.str("owner name")?.into() })
 }
 
 /// Encodes a node. `xattrs` names the object that holds its extended attributes if they are longer than [`INLINE_XATTRS`].

@@ -51,7 +51,11 @@ pub fn decode_trailer(bytes: &[u8]) -> Decoded<Vec<BlockEntry>> {
         let codec = Codec::from_number(take.u8("codec")?).ok_or_else(|| take.error("codec", "unknown"))?;
         take.zeros(3, "reserved")?;
         let count = take.count(ENTRY_LEN, "count")?;
-        if count > BLOCK_OBJECTS || u64::from(offset) < next_free || offset % 64 != 0 || body_length % 64 != 0 {
+        // Blocks without objects are not written; with them a trailer would be much longer in memory than as it stands.
+        if count == 0 || count > BLOCK_OBJECTS {
+            return Err(take.error("count", "no objects, or more than a block has"));
+        }
+        if u64::from(offset) < next_free || offset % 64 != 0 || body_length % 64 != 0 {
             return Err(take.error("block offset", "not where a block can be"));
         }
         next_free = u64::from(offset) + HEAD_LEN as u64 + u64::from(body_length);

@@ -1,7 +1,7 @@
 //! Stamps: what change detection believes, beside a tree (docs/format.md §7). No restore needs them.
 
 use crate::codec::{Decoded, Put, Take};
-use crate::format::LEVELS;
+use crate::format::{LEVELS, PART_ENTRIES};
 use crate::id::ObjectId;
 use crate::meta::Stamp;
 
@@ -73,8 +73,8 @@ impl Stamps {
         }
         let count = take.u32("count")? as usize;
         let tree = ObjectId::from_bytes(take.id("tree id")?);
-        if count.saturating_mul(if level == 0 { 1 } else { 32 }) > take.remaining() {
-            return Err(take.error("count", "more items than the record holds"));
+        if count > PART_ENTRIES || count.saturating_mul(if level == 0 { 1 } else { 32 }) > take.remaining() {
+            return Err(take.error("count", "more items than the record holds, or than stamps may have"));
         }
         let body = if level == 0 {
             StampBody::Leaf((0..count).map(|_| take_stamp(&mut take)).collect::<Decoded<_>>()?)

@@ -1,8 +1,8 @@
 //! Trees: the entries of a directory, split into parts by content (docs/format.md §7).
 
 use crate::codec::{Decoded, Put, Take};
-use crate::format::LEVELS;
 use crate::format::node::{Owners, XattrsId, put_node, put_owner, take_node, take_owner};
+use crate::format::{LEVELS, PART_ENTRIES};
 use crate::id::ObjectId;
 use crate::meta::{Node, Owner};
 
@@ -100,8 +100,8 @@ fn take_leaf(take: &mut Take<'_>) -> Decoded<Vec<(Node, XattrsId)>> {
     if !table.is_sorted_by(|a, b| a < b) {
         return Err(take.error("owners", "not ascending"));
     }
-    if count.saturating_mul(LEAST_NODE) > take.remaining() {
-        return Err(take.error("entries", "more than the record holds"));
+    if count > PART_ENTRIES || count.saturating_mul(LEAST_NODE) > take.remaining() {
+        return Err(take.error("entries", "more than the record holds, or than a tree may have"));
     }
     let mut nodes: Vec<(Node, XattrsId)> = Vec::with_capacity(count);
     for _ in 0..count {
@@ -116,6 +116,9 @@ fn take_leaf(take: &mut Take<'_>) -> Decoded<Vec<(Node, XattrsId)>> {
 
 fn take_parts(take: &mut Take<'_>) -> Decoded<Vec<TreePart>> {
     let count = take.count(42, "parts")?;
+    if count > PART_ENTRIES {
+        return Err(take.error("parts", "more than a tree may have"));
+    }
     let mut parts: Vec<TreePart> = Vec::with_capacity(count);
     for _ in 0..count {
         let first = take.str("first name")?.to_vec();

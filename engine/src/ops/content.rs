@@ -40,11 +40,23 @@ pub(crate) fn store_content(
     let mut parts: Vec<(u64, ObjectId)> = leaves.collect::<Result<_>>()?;
     let mut level = 0;
     while parts.len() > 1 {
-        level += 1;
+        level = level_above(level)?;
         let groups = split(rule, parts, |(_, id)| Some(*id.as_bytes()));
         parts = groups.into_iter().map(|parts| store(List::Branch { level, parts })).collect::<Result<_>>()?;
     }
     Ok(parts.first().map_or(Content::Empty, |(_, id)| Content::List(*id)))
+}
+
+/// The next level of a tree or list.
+///
+/// # Errors
+/// No reader takes it: a repository whose parts are absurdly small cannot hold what has so many of them.
+pub(crate) fn level_above(level: u8) -> Result<u8> {
+    if level < LEVELS {
+        return Ok(level + 1);
+    }
+    let problem = format!("it splits directories and files into so small parts that one has more than {LEVELS} levels");
+    Err(Error::Unsupported { file: "config".to_owned(), problem })
 }
 
 /// What is met on the way through a content list.
@@ -80,4 +92,27 @@ pub(crate) fn walk_list(reader: &Reader<'_>, root: ObjectId, each: &mut dyn FnMu
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_reader_would_take_is_not_written() {
+        let extents = |count: u64| (0..count).flat_map(|number| [Extent::Hole(number + 1), Extent::Zeros(1)]).collect();
+        let small = SplitRule { minimum: 2, bits: 1, maximum: 2 };
+        let store = |extents| {
+            let mut highest = 0;
+            let stored = store_content(small, extents, &mut |bytes| {
+                if let Ok(List::Branch { level, .. }) = List::decode(bytes) {
+                    highest = highest.max(level);
+                }
+                Ok(ObjectId::zero())
+            });
+            (stored.is_ok(), highest)
+        };
+        assert_eq!(store(extents(256)), (true, LEVELS));
+        assert_eq!(store(extents(257)), (false, LEVELS));
+    }
 }

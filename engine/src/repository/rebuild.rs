@@ -125,6 +125,7 @@ impl<'a> PackScan<'a> {
         let mut sealed = self.read(at, usize::try_from(length).unwrap_or(0))?;
         let purpose = purpose_of(self.class);
         match open_block(&self.core.ring, &self.cipher, purpose, &mut sealed) {
+            Ok(block) if block.entries.is_empty() => Ok(Some((None, length))),
             Ok(block) => {
                 let offset = u32::try_from(at).map_err(|_| damaged(&self.key, "a block behind 4 GiB"))?;
                 let entry =

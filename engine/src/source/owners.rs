@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use nix::unistd::{Gid, Group, Uid, User};
 
@@ -13,8 +13,8 @@ use crate::meta::Owner;
 /// What is not known, or cannot be looked up, has the empty name and no number.
 #[derive(Debug, Default)]
 pub struct Owners {
-    users: Cache<u32, Vec<u8>>,
-    groups: Cache<u32, Vec<u8>>,
+    users: Cache<u32, Arc<[u8]>>,
+    groups: Cache<u32, Arc<[u8]>>,
     uids: Cache<Vec<u8>, Option<u32>>,
     gids: Cache<Vec<u8>, Option<u32>>,
 }
@@ -27,14 +27,15 @@ impl Owners {
 
     /// The user of this number.
     pub fn user(&self, uid: u32) -> Owner {
-        let look_up = |uid: &u32| User::from_uid(Uid::from_raw(*uid)).ok().flatten().map(|user| user.name.into_bytes());
+        let look_up =
+            |uid: &u32| User::from_uid(Uid::from_raw(*uid)).ok().flatten().map(|user| user.name.into_bytes().into());
         Owner { number: uid, name: self.users.find(&uid, |uid| look_up(uid).unwrap_or_default()) }
     }
 
     /// The group of this number.
     pub fn group(&self, gid: u32) -> Owner {
         let look_up =
-            |gid: &u32| Group::from_gid(Gid::from_raw(*gid)).ok().flatten().map(|group| group.name.into_bytes());
+            |gid: &u32| Group::from_gid(Gid::from_raw(*gid)).ok().flatten().map(|group| group.name.into_bytes().into());
         Owner { number: gid, name: self.groups.find(&gid, |gid| look_up(gid).unwrap_or_default()) }
     }
 

@@ -1,6 +1,8 @@
 //! Runs every target on its seeds and on mutations of them that are the same on every machine: a fuzzer for a stable
 //! compiler and for a few seconds.
 //!
+//! Decoders also get the largest records that there may be.
+//!
 //! `smoke [FACTOR] [TARGET]` tries FACTOR times as many mutations, of one target only.
 
 use std::io::{self, Write};
@@ -8,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use vault_fuzz::{TARGETS, Target};
+use vault_fuzz::{TARGETS, Target, memory, swollen};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -54,8 +56,23 @@ fn smoke(target: &Target, factor: u32) -> io::Result<bool> {
             return Ok(false);
         }
     }
-    say(&format!("{}: {} seeds, {} mutations", target.name, seeds.len(), target.mutations * factor));
-    Ok(true)
+    let heaviest = memory::heaviest() >> 10;
+    let (seeds, mutations) = (seeds.len(), target.mutations * factor);
+    say(&format!("{}: {seeds} seeds, {mutations} mutations; 2 x input + {heaviest} KiB at most", target.name));
+    Ok(largest(target))
+}
+
+/// The largest records of few bytes an item.
+fn largest(target: &Target) -> bool {
+    swollen::ALL.iter().filter(|(family, ..)| *family == target.name).all(|maker| {
+        let input = swollen::input(maker);
+        let holds = holds(target, &input);
+        let heaviest = memory::heaviest() >> 20;
+        let length = input.len() >> 20;
+        let (_, _, name, _) = maker;
+        say(&format!("{}: {length} MiB of {name}; 2 x input + {heaviest} MiB at most", target.name));
+        holds
+    })
 }
 
 fn holds(target: &Target, input: &[u8]) -> bool {

@@ -13,6 +13,7 @@ use crate::format::stamp::{NodeStamp, StampBody, Stamps};
 use crate::format::tree::{Tree, TreePart};
 use crate::id::ObjectId;
 use crate::meta::{Node, NodeKind, Stamp};
+use crate::ops::content::level_above;
 use crate::ops::create::run::Run;
 use crate::sync::lock;
 
@@ -241,7 +242,7 @@ fn build(run: &Run<'_>, parts: Vec<(TreePart, ObjectId)>) -> Result<RootTree> {
     let mut parts = parts;
     let mut level = 0;
     while parts.len() > 1 {
-        level += 1;
+        level = level_above(level)?;
         let groups = split(rule, parts, |(part, _)| Some(run.repository.ring().name_hash(&part.first)));
         parts = groups.into_iter().map(|group| encode_branch(run, level, group)).collect::<Result<_>>()?;
     }

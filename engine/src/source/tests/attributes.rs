@@ -1,6 +1,7 @@
 //! Attributes come back, and what cannot be set is reported.
 
 use std::fs;
+use std::sync::Arc;
 
 use super::*;
 use crate::meta::{Attributes, Owner, Timestamp, Xattr};
@@ -12,8 +13,8 @@ fn is_root() -> bool {
 fn attributes_like(stat: &Stat) -> Attributes {
     Attributes {
         mode: stat.mode,
-        owner: Owner { number: stat.uid, name: Vec::new() },
-        group: Owner { number: stat.gid, name: Vec::new() },
+        owner: Owner { number: stat.uid, name: Arc::default() },
+        group: Owner { number: stat.gid, name: Arc::default() },
         mtime: stat.mtime,
         file_flags: 0,
         xattrs: Vec::new(),
@@ -132,9 +133,9 @@ fn owners_are_set_by_root_and_reported_to_others() {
 #[test]
 fn names_of_users_go_both_ways() {
     let owners = Owners::new();
-    assert_eq!(owners.user(0), Owner { number: 0, name: b"root".to_vec() });
+    assert_eq!(owners.user(0), Owner { number: 0, name: Arc::from(*b"root") });
     assert_eq!((owners.uid_of(b"root"), owners.gid_of(b"root")), (Some(0), Some(0)));
-    assert_eq!(owners.group(4_000_000_001), Owner { number: 4_000_000_001, name: Vec::new() });
+    assert_eq!(owners.group(4_000_000_001), Owner { number: 4_000_000_001, name: Arc::default() });
     assert_eq!((owners.uid_of(b""), owners.uid_of(b"\xff"), owners.uid_of(b"no such user")), (None, None, None));
 
     let place = Place::new();

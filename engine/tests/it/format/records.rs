@@ -4,17 +4,21 @@ use std::fmt::Debug;
 
 use proptest::prelude::*;
 use vault_engine::codec::Decoded;
-use vault_engine::format::list::List;
+use vault_engine::compress::Codec;
+use vault_engine::format::PART_ENTRIES;
+use vault_engine::format::block::Entry;
+use vault_engine::format::list::{Extent, List};
 use vault_engine::format::manifest::{Manifest, decode_warnings, encode_warnings};
 use vault_engine::format::node::{decode_xattrs, encode_xattrs};
-use vault_engine::format::pack::decode_trailer;
+use vault_engine::format::pack::{BlockEntry, decode_trailer};
 use vault_engine::format::records::{Event, GcRecord, SessionRecord};
 use vault_engine::format::segment::Segment;
-use vault_engine::format::stamp::Stamps;
-use vault_engine::format::tree::Tree;
-use vault_engine::meta::{Attributes, Node, NodeKind};
+use vault_engine::format::stamp::{NodeStamp, StampBody, Stamps};
+use vault_engine::format::tree::{Tree, TreePart};
+use vault_engine::id::ObjectId;
+use vault_engine::meta::{Attributes, Node, NodeKind, Owner};
 
-use super::values;
+use super::values::{self, encode_trailer};
 
 /// A value comes back from its bytes; not from a part of them, nor from more, nor with any bit of them changed.
 #[track_caller]
@@ -104,6 +108,54 @@ fn the_smallest_nodes_there_are_come_back() {
     for count in [1, 2, 70] {
         check(&Tree::Leaf((b'0'..b'0' + count).map(node).collect()), Tree::encode, Tree::decode);
     }
+}
+
+/// Where an item of one byte becomes a hundred in memory, nothing but this keeps a record from becoming gigabytes.
+#[test]
+fn a_part_with_more_entries_than_any_rule_allows_is_refused() {
+    let part =
+        |number: usize| TreePart { first: format!("{number:08}").into_bytes(), entries: 1, id: ObjectId::zero() };
+    let branch = |count| Tree::Branch { level: 1, parts: (0..count).map(part).collect() };
+    let nothing = NodeStamp { stamp: None, directory: None };
+    let stamps = |count| Stamps { tree: ObjectId::zero(), body: StampBody::Leaf(vec![nothing; count]) };
+    let list = |count| List::Leaf(vec![Extent::Hole(1); count]);
+    let warnings = |count| vec![(b"path".to_vec(), "message".to_owned()); count];
+    for (count, is_right) in [(PART_ENTRIES, true), (PART_ENTRIES + 1, false)] {
+        assert_eq!(Tree::decode(&branch(count).encode()).is_ok(), is_right, "{count} parts of a tree");
+        assert_eq!(Tree::decode(&fifos(count).encode()).is_ok(), is_right, "{count} nodes");
+        assert_eq!(Stamps::decode(&stamps(count).encode()).is_ok(), is_right, "{count} stamps");
+        assert_eq!(List::decode(&list(count).encode()).is_ok(), is_right, "{count} extents");
+        assert_eq!(decode_warnings(&encode_warnings(&warnings(count))).is_ok(), is_right, "{count} warnings");
+    }
+}
+
+fn fifos(count: usize) -> Tree {
+    let node = |number: usize| {
+        let name = format!("{number:08}").into_bytes();
+        let (attributes, kind) = (Attributes::default(), NodeKind::Fifo);
+        (Node { name, implied: false, changed: false, missing: false, attributes, kind }, None)
+    };
+    Tree::Leaf((0..count).map(node).collect())
+}
+
+#[test]
+fn a_trailer_names_no_block_without_objects() {
+    let entries = vec![Entry { id: ObjectId::zero(), length: 7 }];
+    let encoded = |entries| encode_trailer(&[BlockEntry { offset: 128, body_length: 64, codec: Codec::None, entries }]);
+    assert!(decode_trailer(&encoded(entries)).is_ok());
+    assert!(decode_trailer(&encoded(Vec::new())).is_err());
+}
+
+/// The table of a tree holds a name once, and so does memory: it may be long, and a directory may have many files.
+#[test]
+fn files_of_one_owner_share_his_name() {
+    let Tree::Leaf(mut nodes) = fifos(3) else { panic!("a leaf") };
+    for (node, _) in &mut nodes {
+        node.attributes.owner = Owner { number: 1, name: (*b"a long name").into() };
+    }
+    let Ok(Tree::Leaf(nodes)) = Tree::decode(&Tree::Leaf(nodes).encode()) else { panic!("a leaf") };
+    let names: Vec<*const u8> = nodes.iter().map(|(node, _)| node.attributes.owner.name.as_ptr()).collect();
+    assert!(names.iter().all(|name| *name == names[0]), "a copy for each file");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use vault_engine::format::file::{Class, FileCipher, open_file, padded, seal_file
 use vault_engine::format::mark::{MARK_LEN, Mark};
 use vault_engine::format::pack::Tail;
 use vault_engine::format::slot::{Bundle, Slot, SlotKind};
+use vault_engine::format::split::SplitRule;
 use vault_engine::id::{ArchiveId, DomainId, RepositoryId};
 use vault_engine::meta::Timestamp;
 
@@ -215,6 +216,21 @@ fn a_config_with_any_byte_changed_is_refused_even_with_its_check_made_right() {
             assert!(opened.is_err(), "byte {at}, with the check of what it was made");
         }
     });
+}
+
+/// With parts of one entry a directory would have as many on every level, and a create would never end.
+#[test]
+fn a_profile_whose_parts_do_not_become_fewer_is_refused() {
+    let ring = ring();
+    let with = |tree: u16, list: u16| {
+        let rule = |minimum| SplitRule { minimum, bits: 1, maximum: 4 };
+        let profile = Profile { tree_split: rule(tree), list_split: rule(list), ..Profile::default() };
+        Config::create(&ring, RepositoryId::from_bytes([4; 32]), true, &profile).unwrap().open(&ring)
+    };
+    assert!(with(2, 2).is_ok());
+    for (tree, list) in [(1, 2), (2, 1), (0, 2), (2, 5)] {
+        assert!(with(tree, list).is_err(), "{tree}, {list}");
+    }
 }
 
 fn bundle() -> Bundle {

@@ -39,7 +39,7 @@ fn time() -> impl Strategy<Value = Timestamp> {
 }
 
 fn owner() -> impl Strategy<Value = Owner> {
-    (prop_oneof![0..3_u32, any::<u32>()], bytes(0..6)).prop_map(|(number, name)| Owner { number, name })
+    (prop_oneof![0..3_u32, any::<u32>()], bytes(0..6)).prop_map(|(number, name)| Owner { number, name: name.into() })
 }
 
 fn name() -> impl Strategy<Value = Vec<u8>> {
@@ -206,7 +206,7 @@ pub(super) fn manifest() -> impl Strategy<Value = Manifest> {
 pub(super) fn trailer() -> impl Strategy<Value = Vec<BlockEntry>> {
     let entry = (object(), any::<u32>()).prop_map(|(id, length)| Entry { id, length });
     let codec = prop::sample::select(vec![Codec::None, Codec::Zstd, Codec::Lz4]);
-    let block = (0..4_u32, 1..1000_u32, codec, prop::collection::vec(entry, 0..5));
+    let block = (0..4_u32, 1..1000_u32, codec, prop::collection::vec(entry, 1..5));
     prop::collection::vec(block, 0..6).prop_map(|blocks| {
         let mut next = 128;
         let place = |(gap, body, codec, entries): (u32, u32, Codec, Vec<Entry>)| {

@@ -1,4 +1,0 @@
-//! `vault_fuzz::decode` under libFuzzer.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| vault_fuzz::decode::run(data));
