@@ -191,7 +191,7 @@ fn packer(repository: &Repository) -> Packer {
 
 /// An entry with attributes that would be seen on a victim.
 fn node(name: &[u8], kind: NodeKind) -> Node {
-    let owner = Owner { number: 12_345, name: Vec::new() };
+    let owner = Owner { number: 12_345, name: Vec::new().into() };
     let attributes = Attributes {
         mode: 0o777,
         owner: owner.clone(),

@@ -20,6 +20,12 @@ pub(super) struct Archived {
     pub(super) files: Files,
 }
 
+impl Archived {
+    pub(super) fn selector(&self) -> String {
+        format!("aid:{}", self.id)
+    }
+}
+
 pub(super) struct Stage {
     pub(super) sandbox: Sandbox,
     /// Oldest first.
@@ -65,7 +71,21 @@ impl Stage {
     pub(super) fn deleted(sandbox: Sandbox) -> Self {
         let stage = Self::full(sandbox);
         for archive in &stage.archives[..2] {
-            stage.vault(&["delete", &stage.selector(archive)]).succeeds();
+            stage.vault(&["delete", &archive.selector()]).succeeds();
+        }
+        stage.keep();
+        stage
+    }
+
+    /// The same as `full`, with a byte that is not what it was in a pack and a segment: nothing is lost, and much must be repaired.
+    pub(super) fn damaged(sandbox: Sandbox) -> Self {
+        let stage = Self::full(sandbox);
+        for path in ["repo/packs", "repo/index"].map(|folder| stage.sandbox.largest_file(folder)) {
+            let mut bytes = fs::read(&path).unwrap();
+            // The end of a pack is its tail, which only makes it readable without an index.
+            let at = bytes.len() - 20;
+            bytes[at] ^= 1;
+            fs::write(&path, bytes).unwrap();
         }
         stage.keep();
         stage
@@ -108,10 +128,6 @@ impl Stage {
         run(self.command(arguments).env("VAULT_KEY_FILE", if spare { "spare" } else { "key" }))
     }
 
-    pub(super) fn selector(&self, archive: &Archived) -> String {
-        format!("aid:{}", archive.id)
-    }
-
     /// The ids of all archives that count.
     pub(super) fn listed(&self) -> Vec<String> {
         let json = self.vault(&["list", "--json"]).succeeds().json();
@@ -145,12 +161,12 @@ impl Stage {
 
     /// Each of these restores bit for bit.
     pub(super) fn problems_of(&self, archives: &[Archived]) -> Vec<String> {
-        let restores = |archive: &&Archived| self.restored(&archive.id).is_ok_and(|found| found == archive.files);
-        archives
-            .iter()
-            .filter(|archive| !restores(archive))
-            .map(|lost| format!("{} does not restore", lost.id))
-            .collect()
+        let problem = |archive: &Archived| match self.restored(&archive.id) {
+            Ok(found) if found == archive.files => None,
+            Ok(_) => Some(format!("{} restores as something else", archive.id)),
+            Err(run) => Some(format!("{} does not restore: {run:?}", archive.id)),
+        };
+        archives.iter().filter_map(problem).collect()
     }
 
     /// Nothing to find in the repository.

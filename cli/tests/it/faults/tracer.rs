@@ -80,6 +80,7 @@ pub(super) fn trace_while(
 }
 
 /// Starts it behind a shell that waits until it is traced; from the moment it runs on its own every call stops it.
+#[expect(clippy::zombie_processes, reason = "it is waited for by number, by whoever traces it")]
 fn start(command: &Command, [stdout, stderr]: &[File; 2]) -> Pid {
     let mut shell = Command::new("sh");
     shell.args(["-c", "read -r go; exec \"$@\"", "sh"]).arg(command.get_program()).args(command.get_args()).env_clear();
@@ -135,12 +136,11 @@ impl Tracer<'_> {
         if !self.inside.remove(&thread) {
             self.inside.insert(thread);
             self.begins(thread);
-        } else if self.failing.remove(&thread) {
-            if let (Act::Fail(errno) | Act::FailFromNow(errno), Ok(mut registers)) = (self.act, ptrace::getregs(thread))
-            {
-                registers.rax = (-i64::from(errno as i32)).cast_unsigned();
-                let _ = ptrace::setregs(thread, registers);
-            }
+        } else if self.failing.remove(&thread)
+            && let (Act::Fail(errno) | Act::FailFromNow(errno), Ok(mut registers)) = (self.act, ptrace::getregs(thread))
+        {
+            registers.rax = (-i64::from(errno as i32)).cast_unsigned();
+            let _ = ptrace::setregs(thread, registers);
         }
         go_on(thread, None);
     }

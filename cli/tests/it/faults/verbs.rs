@@ -34,7 +34,7 @@ const VERBS: &[Verb] = &[
         stage: Stage::bare,
         command: |stage| stage.command(&["init"]),
         again: &[0, 10],
-        done: nothing,
+        done: |_| Ok(()),
         ..CREATE
     },
     Verb { name: "first create", stage: Stage::empty, ..CREATE },
@@ -56,7 +56,7 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "delete",
-        command: |stage| stage.command(&["delete", &stage.selector(&stage.archives[0])]),
+        command: |stage| stage.command(&["delete", &stage.archives[0].selector()]),
         keeps: |stage| &stage.archives[1..],
         again: &[0, 31],
         done: |stage| if stage.listed().contains(&stage.archives[0].id) { Err("it is listed".into()) } else { Ok(()) },
@@ -65,16 +65,15 @@ const VERBS: &[Verb] = &[
     Verb {
         name: "undelete",
         stage: Stage::deleted,
-        command: |stage| stage.command(&["undelete", &stage.selector(&stage.archives[0])]),
+        command: |stage| stage.command(&["undelete", &stage.archives[0].selector()]),
         keeps: newest_two,
         again: &[0, 31],
         done: |stage| holds(stage, &stage.archives[0]),
-        ..CREATE
     },
     Verb {
         name: "protect",
-        command: |stage| stage.command(&["protect", &stage.selector(&stage.archives[0])]),
-        done: nothing,
+        command: |stage| stage.command(&["protect", &stage.archives[0].selector()]),
+        done: |_| Ok(()),
         ..CREATE
     },
     Verb {
@@ -94,6 +93,13 @@ const VERBS: &[Verb] = &[
         // What it is run with opens nothing any more.
         again: &[0, 52],
         done: |stage| opens(stage, "VAULT_PASSPHRASE", "new"),
+        ..CREATE
+    },
+    Verb {
+        name: "repair",
+        stage: Stage::damaged,
+        command: |stage| stage.command(&["check", "--repair", "--yes"]),
+        done: |stage| stage.check().into_iter().next().map_or(Ok(()), Err),
         ..CREATE
     },
 ];
@@ -132,10 +138,6 @@ fn all(stage: &Stage) -> &[Archived] {
 
 fn newest_two(stage: &Stage) -> &[Archived] {
     &stage.archives[2..]
-}
-
-fn nothing(_: &Stage) -> Result<(), String> {
-    Ok(())
 }
 
 fn source_is_archived(stage: &Stage) -> Result<(), String> {
