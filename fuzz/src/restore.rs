@@ -193,7 +193,7 @@ pub fn archive(data: &[u8]) {
     for archive in archives::list(&repository, &Silent).expect("a list of archives") {
         archives::entries(&repository, &archive, &mut |_, _| Ok(())).ok();
         // The second time what the first one made is in the way.
-        for _ in 0..1 + usize::from(how >> 5 & 1) {
+        for _ in 0..=usize::from(how >> 5 & 1) {
             restore(&repository, &archive, &options, &Silent).ok();
         }
     }

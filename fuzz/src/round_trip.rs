@@ -112,7 +112,9 @@ fn compare(one: &Path, other: &Path) {
     if stat.is_dir() {
         let (names, found) = (names(one), names(other));
         assert_eq!(found, names, "{}", one.display());
-        names.iter().for_each(|name| compare(&one.join(name), &other.join(name)));
+        for name in names {
+            compare(&one.join(&name), &other.join(&name));
+        }
         return;
     }
     assert_eq!(found.nlink(), stat.nlink(), "{}: hard links", one.display());

@@ -111,7 +111,7 @@ fn manifest() -> Vec<u8> {
     // Stamps, repository, two labels, host id, sequence, two archives, three times, offset, three texts.
     out.put(&[0; 32 + 32 + 2 + 2 + 16 + 8 + 64 + 36 + 4 + 6]);
     out.put_u16(u16::MAX);
-    out.put(&[0; 2 * u16::MAX as usize]);
+    out.resize(out.len() + 2 * usize::from(u16::MAX), 0);
     out.put(&[0; 48 + 32]);
     let segments = (PAYLOAD - out.len() - 64) / 32;
     out.put_count(segments);
