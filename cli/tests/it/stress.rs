@@ -291,8 +291,12 @@ impl Campaign {
 
     /// The same archives one after the other into the copy of the empty repository, compacted too.
     fn compare_with_serial(&self, kept: &[Listed], compacted: &str) {
-        let with_its_cache = |command: &mut Command| {
-            crate::sandbox::run(command.env("XDG_CACHE_HOME", self.sandbox.path("serial-cache"))).succeeds();
+        // It has the id of the other one, and is another: what is remembered of that would be missed in this.
+        let as_another_client = |command: &mut Command| {
+            for variable in ["XDG_CACHE_HOME", "XDG_STATE_HOME"] {
+                command.env(variable, self.sandbox.path("another-client").join(variable));
+            }
+            crate::sandbox::run(command).succeeds();
         };
         let mut order: Vec<&Listed> = kept.iter().collect();
         order.sort_by_key(|listed| listed.attempt);
@@ -300,9 +304,9 @@ impl Campaign {
             self.vault(&["restore", "-r", "repo", &format!("aid:{id}"), "--target", "again", "--delete"]).succeeds();
             let mut command = self.command(&["create", "-r", "../serial", "--timestamp", &ledger::time(*attempt)]);
             command.args([format!("series-{series}"), format!("trees/{series}"), "shared".to_owned()]);
-            with_its_cache(command.current_dir(self.sandbox.path("again")));
+            as_another_client(command.current_dir(self.sandbox.path("again")));
         }
-        with_its_cache(&mut self.command(&["compact", "-r", "serial"]));
+        as_another_client(&mut self.command(&["compact", "-r", "serial"]));
         let [campaign, serial] = ["repo", "serial"].map(|name| bytes(&self.sandbox.path(name)));
         let percent = campaign * 100 / serial;
         let text = format!("{campaign} bytes, {serial} in a serial run: {percent} %");
