@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags, lsetxattr, mknodat, utimensat};
 use vault_engine::chunker::ChunkerRequest;
 use vault_engine::compress::Compression;
+use vault_engine::format::verify::Verify;
 use vault_engine::id::ObjectId;
 use vault_engine::meta::NodeKind;
 use vault_engine::ops::archives;
@@ -72,6 +73,7 @@ fn archived(repository: &Repository, folder: &Path, how: u8, jobs: usize) -> (Ar
         user: "user".to_owned(),
         comment: String::new(),
         program: "fuzz".to_owned(),
+        verify: Verify::All,
         dry_run: false,
         jobs: Some(jobs),
     };
