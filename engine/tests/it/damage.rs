@@ -16,6 +16,18 @@ mod bytes;
 mod matrix;
 mod world;
 
+/// What is made of each of these, in their order. On threads of our own: checks and restores have pools of theirs, and a pool that waits
+/// for another one takes up the next of its jobs on the same stack.
+fn in_parallel<T: Sync, R: Send>(items: &[T], act: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let parts = items.chunks(items.len().div_ceil(threads).max(1));
+    std::thread::scope(|scope| {
+        let act = &act;
+        let started: Vec<_> = parts.map(|part| scope.spawn(move || part.iter().map(act).collect::<Vec<R>>())).collect();
+        started.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
 /// Two nights of a small tree.
 struct Sample {
     _folder: TempDir,

@@ -1,8 +1,8 @@
 //! Every byte of a small repository, one at a time. A normal run takes a sample; `VAULT_DAMAGE=all` takes all.
 
-use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use vault_engine::store::Key;
 
+use super::in_parallel;
 use super::world::{Told, World};
 
 /// So many bytes a normal run flips.
@@ -15,16 +15,14 @@ fn a_flip_of_any_byte_of_a_repository_is_told_with_exactly_what_it_harms() {
     let all: Vec<(&Key, usize)> =
         world.snapshot.iter().flat_map(|(key, bytes)| (0..bytes.len()).map(move |at| (key, at))).collect();
     let chosen = if std::env::var_os("VAULT_DAMAGE").is_some_and(|value| value == "all") { all } else { some(&all) };
-    let unseen: Vec<String> = chosen
-        .par_iter()
-        .filter_map(|(key, at)| {
-            let store = world.store();
-            // Another bit of each byte, so that all come in turn.
-            store.corrupt(key, |bytes| bytes[*at] ^= 1 << (at % 8));
-            let what = format!("byte {at} of {key}");
-            (world.judge(&store, &what) == Told::Nothing).then_some(what)
-        })
-        .collect();
+    let judged = in_parallel(&chosen, |(key, at)| {
+        let store = world.store();
+        // Another bit of each byte, so that all come in turn.
+        store.corrupt(key, |bytes| bytes[*at] ^= 1 << (at % 8));
+        let what = format!("byte {at} of {key}");
+        (world.judge(&store, &what) == Told::Nothing).then_some(what)
+    });
+    let unseen: Vec<String> = judged.into_iter().flatten().collect();
     assert!(unseen.is_empty(), "nobody noticed: {unseen:#?}");
     crate::support::say(&format!("damage: {} bytes flipped, each of them told", chosen.len()));
 }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use vault_engine::store::{Key, Kind, MemoryStore};
 
+use super::in_parallel;
 use super::world::{Told, World};
 use crate::sample;
 
@@ -140,11 +140,10 @@ fn every_mutation_of_every_kind_of_file_is_told_with_exactly_what_it_harms() {
     let mutations = mutations(&world);
     let (count, kinds) = (mutations.len(), mutations.iter().map(|one| kind_of(&one.key)).collect::<BTreeSet<_>>());
     assert_eq!(kinds.len(), 10, "{kinds:?}");
-    let told = mutations.into_par_iter().map(|Mutation { how, key, store }| {
-        let what = format!("{} {} {how}", kind_of(&key), key.name());
-        (world.judge(&store, &what), how, kind_of(&key))
+    let told = in_parallel(&mutations, |Mutation { how, key, store }| {
+        let what = format!("{} {} {how}", kind_of(key), key.name());
+        (world.judge(store, &what), *how, kind_of(key))
     });
-    let told: Vec<_> = told.collect();
     let mut unseen: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for (_, how, kind) in told.iter().filter(|(told, ..)| *told == Told::Nothing) {
         *unseen.entry((*kind, *how)).or_default() += 1;
