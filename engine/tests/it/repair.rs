@@ -26,10 +26,10 @@ mod replica;
 const YES: RepairOptions<'static> = RepairOptions { from: None, dry_run: false, jobs: Some(2) };
 
 type Files = BTreeMap<PathBuf, Vec<u8>>;
-/// What can be restored: archive, path, and whether it is what was archived.
+/// What can be restored as it was archived: archive and path.
 type Readable = BTreeSet<(ArchiveId, PathBuf)>;
 
-/// Three nights of a small tree, the second deleted and still there; an event, a gc record's worth of kinds.
+/// Three nights of a small tree, the first of which is protected.
 struct Sample {
     _folder: TempDir,
     source: PathBuf,
@@ -50,11 +50,12 @@ impl Sample {
             fs::write(source.join("noise"), noise(night + 10, 70_000)).unwrap();
             fs::write(source.join(format!("inner/text {night}")), format!("{night} many words ").repeat(500)).unwrap();
             fs::write(source.join("inner/same"), noise(50, 3000)).unwrap();
-            let created = sample::archive(&repository, &source);
-            nights.insert(created.archive.unwrap().id, sample::files(&source));
+            let archive = sample::archive(&repository, &source).archive.unwrap().id;
+            if night == 0 {
+                repository.protect(archive).unwrap();
+            }
+            nights.insert(archive, sample::files(&source));
         }
-        let protected = *nights.keys().next().unwrap();
-        repository.protect(protected).unwrap();
         Self { _folder: folder, source, nights, snapshot: store.snapshot() }
     }
 
