@@ -191,6 +191,7 @@ impl Copier<'_> {
     ) -> Result<()> {
         let location = Location { pack: pack.id, offset: block.offset, body_length: block.body_length, position: 0 };
         let length = HEAD_LEN as u64 + u64::from(block.body_length);
+        let mut ids = block.entries.iter().zip(wanted).filter(|(_, wanted)| **wanted).map(|(entry, _)| &entry.id);
         match self.reader.block_to_move(purpose, &location) {
             Ok((open, compressed)) if open.entries == block.entries => {
                 if is_worth_moving(&block.entries, wanted, self.demand.tolerated) {
@@ -198,30 +199,17 @@ impl Copier<'_> {
                 } else {
                     self.collect(purpose, &open, &compressed, wanted, collected)?;
                 }
-                let copied = block.entries.iter().zip(wanted).filter(|(_, wanted)| **wanted);
-                copied.for_each(|(entry, _)| self.count(&entry.id));
+                ids.for_each(|id| self.count(id));
             }
             Err(error) if !error.is_loss() => return Err(error),
-            _ => self.copies_elsewhere(pack, purpose, block, wanted, collected)?,
+            // The block is damaged or gone: each object from any copy that can be read. What has none is not counted.
+            _ => ids.try_for_each(|id| self.copy_of_one(pack, purpose, id, collected))?,
         }
         self.bytes.fetch_add(length, Ordering::Relaxed);
         if let Some(counters) = self.monitor.counters() {
             Counters::add(&counters.bytes, length);
         }
         Ok(())
-    }
-
-    /// The block is damaged or gone: each object from any copy that can be read. What has none is not counted.
-    fn copies_elsewhere(
-        &self,
-        pack: &PackWeight,
-        purpose: Purpose,
-        block: &BlockEntry,
-        wanted: &[bool],
-        collected: &mut Collected,
-    ) -> Result<()> {
-        let wanted = block.entries.iter().zip(wanted).filter(|(_, wanted)| **wanted);
-        wanted.map(|(entry, _)| &entry.id).try_for_each(|id| self.copy_of_one(pack, purpose, id, collected))
     }
 
     fn copy_of_one(&self, pack: &PackWeight, purpose: Purpose, id: &ObjectId, collected: &mut Collected) -> Result<()> {
