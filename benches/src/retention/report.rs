@@ -43,7 +43,9 @@ pub struct Compaction {
 pub struct Beside {
     /// With nothing else.
     pub alone: Vec<f64>,
-    /// While a compaction ran on another core, from begin to end.
+    /// While another repository was compacted on another core: what the machine's cores have in common.
+    pub apart: Vec<f64>,
+    /// While this one was, from begin to end.
     pub beside: Vec<f64>,
     /// Those compactions.
     pub compactions: Vec<Cost>,
@@ -201,14 +203,17 @@ impl Report {
     }
 
     fn creates(&self, out: &mut String) {
-        let Beside { alone, beside, .. } = &self.beside;
-        let (Some(without), Some(with)) = (median(alone.clone()), median(beside.clone())) else { return };
+        let Beside { alone, apart, beside, .. } = &self.beside;
+        let medians = [alone, apart, beside].map(|seconds| median(seconds.clone()));
+        let [Some(without), Some(other), Some(with)] = medians else { return };
         let _ = writeln!(
             out,
-            "\nvault create of a night on a core of its own: {without:.3} s alone (median of {}), {with:.3} s beside a compaction \
-             (of {}): {} times as long.",
+            "\nvault create of a night on a core of its own: {without:.3} s alone (median of {}), {other:.3} s while another repository is \
+             compacted (of {}), {with:.3} s while this one is (of {}): {} and {} times as long.",
             alone.len(),
+            apart.len(),
             beside.len(),
+            ratio(other, Some(without)),
             ratio(with, Some(without))
         );
     }

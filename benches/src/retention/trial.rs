@@ -1,7 +1,7 @@
 //! Each tool forgets on a copy of its repository; and vault archives while it compacts.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -30,7 +30,7 @@ pub fn retention(options: &RetentionOptions) -> Result<Report> {
     for run in 1..=options.runs {
         for tool in &options.tools {
             say(&format!("{}, run {run} of {}", tool.name, options.runs));
-            let copy = Copy::make(options, tool)?;
+            let copy = Copy::make(options, tool, "")?;
             if let Err(error) = copy.forget(&mut report) {
                 report.failed(tool.name, &error);
             }
@@ -42,11 +42,13 @@ pub fn retention(options: &RetentionOptions) -> Result<Report> {
     for tool in options.tools.iter().filter(|tool| tool.is_vault()) {
         for run in 1..=options.runs {
             say(&format!("{} creates beside a compaction, run {run} of {}", tool.name, options.runs));
-            let copy = Copy::make(options, tool)?;
-            if let Err(error) = copy.create_beside(&mut volume, &mut report.beside) {
+            let copy = Copy::make(options, tool, "")?;
+            let other = Copy::make(options, tool, "other")?;
+            if let Err(error) = copy.create_beside(&other, &mut volume, &mut report.beside) {
                 report.failed(tool.name, &error);
             }
             copy.remove()?;
+            other.remove()?;
         }
     }
     Ok(report)
@@ -56,16 +58,19 @@ pub fn retention(options: &RetentionOptions) -> Result<Report> {
 struct Copy<'a> {
     tool: &'a Tool,
     place: Place,
-    scratch: &'a Path,
+    scratch: PathBuf,
 }
 
 impl<'a> Copy<'a> {
-    fn make(options: &'a RetentionOptions, tool: &'a Tool) -> Result<Self> {
+    /// In a folder of that name in the scratch folder.
+    fn make(options: &'a RetentionOptions, tool: &'a Tool, name: &str) -> Result<Self> {
+        let scratch = options.scratch.join(name);
+        fs::create_dir_all(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
         let from = Place::new(&options.repositories, tool);
-        let place = Place::new(&options.scratch, tool);
+        let place = Place::new(&scratch, tool);
         let status = Command::new("cp").arg("-a").arg(&from.folder).arg(&place.folder).status().context("no cp")?;
         ensure!(status.success(), "cannot copy {} to {}", from.folder.display(), place.folder.display());
-        Ok(Self { tool, place, scratch: &options.scratch })
+        Ok(Self { tool, place, scratch })
     }
 
     fn remove(self) -> Result<()> {
@@ -88,40 +93,46 @@ impl<'a> Copy<'a> {
         Ok(())
     }
 
-    /// Some nights alone on a core, then more of them while a compaction has the other one.
-    fn create_beside(&self, volume: &mut Nights, beside: &mut Beside) -> Result<()> {
-        let log = self.scratch.join("log");
-        if let Some(prune) = tools::step(self.tool, &self.place, Step::Prune) {
-            measure(&prune, &log)?;
+    /// Some nights alone on a core, then more of them while the other one compacts another repository, then while it compacts this one.
+    fn create_beside(&self, other: &Self, volume: &mut Nights, beside: &mut Beside) -> Result<()> {
+        for copy in [self, other] {
+            let Some(prune) = tools::step(copy.tool, &copy.place, Step::Prune) else { return Ok(()) };
+            measure(&prune, &copy.scratch.join("log"))?;
         }
         // The volume may be some nights ahead.
-        self.next_night(volume, "log-create")?;
+        self.next_night(volume)?;
         for _ in 0..ALONE {
-            beside.alone.push(self.next_night(volume, "log-create")?.wall_seconds);
+            beside.alone.push(self.next_night(volume)?.wall_seconds);
         }
-        let Some(mut compact) = tools::step(self.tool, &self.place, Step::Compact) else { return Ok(()) };
+        beside.compactions.push(self.create_while_compacting(other, volume, &mut beside.apart)?);
+        beside.compactions.push(self.create_while_compacting(self, volume, &mut beside.beside)?);
+        Ok(())
+    }
+
+    /// Nights from begin to end of a compaction; what that cost.
+    fn create_while_compacting(&self, compacted: &Self, volume: &mut Nights, nights: &mut Vec<f64>) -> Result<Cost> {
+        let mut compact =
+            tools::step(compacted.tool, &compacted.place, Step::Compact).context("the tool does not compact")?;
         compact.core = Some(COMPACT_CORE);
         std::thread::scope(|scope| {
-            let compaction = scope.spawn(|| measure(&compact, &log));
+            let compaction = scope.spawn(|| measure(&compact, &compacted.scratch.join("log")));
             loop {
-                let seconds = self.next_night(volume, "log-create")?.wall_seconds;
+                let seconds = self.next_night(volume)?.wall_seconds;
                 if compaction.is_finished() {
                     break;
                 }
-                beside.beside.push(seconds);
+                nights.push(seconds);
             }
-            let cost = compaction.join().map_err(|_| anyhow::anyhow!("the thread of the compaction failed"))??;
-            beside.compactions.push(cost);
-            Ok(())
+            compaction.join().map_err(|_| anyhow::anyhow!("the thread of the compaction failed"))?
         })
     }
 
-    fn next_night(&self, volume: &mut Nights, log: &str) -> Result<Cost> {
+    fn next_night(&self, volume: &mut Nights) -> Result<Cost> {
         let night = volume.night() + 1;
         volume.go_to(night)?;
         let mut create = tools::create(self.tool, &self.place, volume.folder(), night)?;
         create.core = Some(CREATE_CORE);
-        measure(&create, &self.scratch.join(log))
+        measure(&create, &self.scratch.join("log-create"))
     }
 }
 

@@ -143,8 +143,8 @@ pub(crate) struct CompactArgs {
     /// REPO:: names a repository
     #[arg(value_name = "REPO::")]
     pub(crate) repository: Option<OsString>,
-    /// Rewrite a pack of which at least this share is dead
-    #[arg(long, value_name = "PERCENT", default_value = "10", value_parser = units::percent)]
+    /// Rewrite a pack or block of which at least this share is dead; a fifth of it may be left dead over all packs
+    #[arg(long, value_name = "PERCENT", default_value = "20", value_parser = units::percent)]
     pub(crate) threshold: u8,
     /// Copy at most this much out of packs that are partly alive: 500M, 10GiB
     #[arg(long, value_name = "SIZE", value_parser = units::size)]

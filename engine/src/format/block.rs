@@ -184,6 +184,21 @@ pub fn compress_block(content: &BlockContent<'_>, setting: Compression) -> Resul
 }
 
 impl Compressed {
+    /// A block of another pack, as it can be sealed into this one: compressed as it is. `opened` is what it was opened in.
+    pub(crate) fn taken_over(head: &Head, mut opened: Vec<u8>) -> Self {
+        // Opened in place: the plaintext of the body stands where it was sealed.
+        opened.drain(..(HEAD_LEN + NONCE_LEN).min(opened.len()));
+        opened.truncate((head.body_length as usize).saturating_sub(SEAL_OVERHEAD));
+        Self {
+            body: opened,
+            codec: head.codec,
+            level: head.level,
+            stored_length: head.stored_length,
+            plain_length: head.plain_length,
+            count: head.count,
+        }
+    }
+
     /// Length in the pack: head and body.
     pub fn sealed_length(&self) -> usize {
         HEAD_LEN + self.body.len() + SEAL_OVERHEAD
@@ -309,50 +324,73 @@ impl OpenBlock {
     }
 }
 
+/// A block whose tag was right and that was decompressed. No id has been computed: each object is looked at when it is asked for, so that
+/// whoever wants few of many pays for few.
+#[derive(Debug)]
+pub struct Payload {
+    block: OpenBlock,
+    starts: Vec<usize>,
+}
+
+impl Payload {
+    /// The directory.
+    pub fn entries(&self) -> &[Entry] {
+        &self.block.entries
+    }
+
+    /// What the head said.
+    pub fn head(&self) -> &Head {
+        &self.block.head
+    }
+
+    /// The bytes of one object, whose id has been computed over them.
+    ///
+    /// # Errors
+    /// The block holds fewer objects, or the bytes have another id than the directory says.
+    pub fn object(&self, ring: &KeyRing, purpose: Purpose, position: usize) -> Opened<&[u8]> {
+        let none = || Take::new(&[]).error("directory", "fewer objects than were asked for");
+        let entry = self.block.entries.get(position).ok_or_else(none)?;
+        let range = self.starts.get(position).zip(self.starts.get(position + 1)).ok_or_else(none)?;
+        let object = self.block.plain.get(*range.0..*range.1).ok_or_else(none)?;
+        if ring.object_id(purpose, object) == entry.id {
+            Ok(object)
+        } else {
+            Err(FormatError::WrongId(entry.id.to_hex()))
+        }
+    }
+
+    /// Computes every id.
+    ///
+    /// # Errors
+    /// The bytes of an object have another id than the directory says.
+    pub fn check_ids(&self, ring: &KeyRing, purpose: Purpose) -> Opened<()> {
+        (0..self.block.entries.len()).try_for_each(|position| self.object(ring, purpose, position).map(|_| ()))
+    }
+}
+
 /// Opens a block as it stands in a pack, head and body, in the order of docs/format.md: tag, bounds, decompression into the exact
 /// length, then each id.
 ///
 /// # Errors
 /// Whatever does not match; nothing of the block is returned then.
 pub fn open_block(ring: &KeyRing, cipher: &FileCipher, purpose: Purpose, sealed: &mut [u8]) -> Opened<OpenBlock> {
-    let (head, entries, plain) = open_payload(cipher, sealed)?;
-    let block = OpenBlock { entries, plain, head };
-    let total: u64 = block.entries.iter().map(|entry| u64::from(entry.length)).sum();
-    if total != block.plain.len() as u64 {
-        return Err(Take::new(&[]).error("directory", "its lengths are not those of the payload").into());
-    }
-    for (id, object) in block.objects() {
-        if ring.object_id(purpose, object) != id {
-            return Err(FormatError::WrongId(id.to_hex()));
-        }
-    }
-    Ok(block)
+    let payload = open_block_payload(cipher, sealed)?;
+    payload.check_ids(ring, purpose)?;
+    Ok(payload.block)
 }
 
-/// Opens a block as [`open_block`] does, and gives it once more as it can be sealed into another pack: compressed as it is.
+/// The same but for the ids, which are computed when objects are asked for. `sealed` then holds what `Compressed::taken_over` takes.
 ///
 /// # Errors
-/// Those of [`open_block`].
-pub fn open_block_to_move(
-    ring: &KeyRing,
-    cipher: &FileCipher,
-    purpose: Purpose,
-    sealed: &mut [u8],
-) -> Opened<(OpenBlock, Compressed)> {
-    let open = open_block(ring, cipher, purpose, sealed)?;
-    let head = &open.head;
-    // Opened in place: the plaintext of the body stands where it was sealed.
-    let at = HEAD_LEN + NONCE_LEN;
-    let plain = sealed.get(at..at + (head.body_length as usize).saturating_sub(SEAL_OVERHEAD)).unwrap_or_default();
-    let compressed = Compressed {
-        body: plain.to_vec(),
-        codec: head.codec,
-        level: head.level,
-        stored_length: head.stored_length,
-        plain_length: head.plain_length,
-        count: head.count,
-    };
-    Ok((open, compressed))
+/// Whatever does not match.
+pub fn open_block_payload(cipher: &FileCipher, sealed: &mut [u8]) -> Opened<Payload> {
+    let (head, entries, plain) = open_payload(cipher, sealed)?;
+    let block = OpenBlock { entries, plain, head };
+    let starts = block.starts();
+    if starts.last() != Some(&block.plain.len()) {
+        return Err(Take::new(&[]).error("directory", "its lengths are not those of the payload").into());
+    }
+    Ok(Payload { block, starts })
 }
 
 /// Opens a trailer and gives its payload.

@@ -3,11 +3,11 @@
 //! 1. A survey of what there will be without the archives that do not count: what lives, how much of each pack; which packs should go.
 //!    Something missing ends it here, before anything is deleted.
 //! 2. Deleted archives are purged, pending ones of dead runs expired.
-//! 3. Rounds of condemn, look, copy, reindex, drop: first what is wholly dead, which needs no room; then what is partly dead, no more
-//!    at a time than there is room for. Each round leaves the repository whole, whether or not there is another.
+//! 3. Rounds of condemn, look, copy, reindex, drop: one, if there is room enough; else first what is wholly dead, which needs no room, then
+//!    what is partly dead, no more at a time than there is room for. Each round leaves the repository whole, whether or not another follows.
 //! 4. Marks without a manifest go, and the files of sessions that are over.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use crate::clock::Stopwatch;
@@ -56,7 +56,7 @@ pub struct CompactOptions {
 impl Default for CompactOptions {
     fn default() -> Self {
         Self {
-            threshold: 10,
+            threshold: 20,
             max_repack: None,
             max_duration: None,
             grace: Duration::from_hours(7 * 24),
@@ -329,8 +329,12 @@ impl Compaction<'_> {
     }
 
     fn rounds(&mut self, plan: &Plan, unfinished: bool) -> Result<()> {
+        if self.fits_in_one_round(plan)? {
+            let all = [plan.dead.as_slice(), plan.rewrite.as_slice()].concat();
+            return if unfinished || !all.is_empty() { self.round(&all) } else { Ok(()) };
+        }
         if unfinished || !plan.dead.is_empty() {
-            self.round(&plan.dead, Why::Dead)?;
+            self.round(&plan.dead)?;
         }
         let mut rest = plan.rewrite.as_slice();
         let mut budget = self.options.max_repack.unwrap_or(u64::MAX);
@@ -351,11 +355,20 @@ impl Compaction<'_> {
                 }
                 break;
             };
-            self.round(now, Why::LivesInPart)?;
+            self.round(now)?;
             budget = budget.saturating_sub(now.iter().map(|pack| pack.live).sum());
             rest = later;
         }
         Ok(())
+    }
+
+    /// Whether there is so much room that what is dead need not go first, and so little to copy that it takes no second round.
+    fn fits_in_one_round(&self, plan: &Plan) -> Result<bool> {
+        let copied: u64 = plan.rewrite.iter().map(|pack| pack.live).sum();
+        let free = self.repository.store().free_bytes()?;
+        let is_limited =
+            self.options.max_duration.is_some() || self.options.max_repack.is_some_and(|most| copied > most);
+        Ok(!is_limited && copied <= self.room()? && free.is_none_or(|free| copied <= free / 2))
     }
 
     /// How much a round may copy.
@@ -366,7 +379,7 @@ impl Compaction<'_> {
     }
 
     /// Rules 11 to 15, for these packs and for all that other compactions have condemned and not finished.
-    fn round(&mut self, packs: &[Doomed], why: Why) -> Result<()> {
+    fn round(&mut self, packs: &[Doomed]) -> Result<()> {
         let core = self.repository.core();
         let ids: Vec<PackId> = packs.iter().map(|pack| pack.id).collect();
         gc::condemn(core, &ids)?;
@@ -377,7 +390,7 @@ impl Compaction<'_> {
             match self.copy(&view) {
                 Ok(Owed::Nothing) => {
                     let dropped = self.reindex_and_drop(&view)?;
-                    self.note_dropped(why, dropped);
+                    self.note_dropped(packs, &dropped);
                     return gc::drop_records(core, &view);
                 }
                 Ok(Owed::Left(lost)) if looks == LOOKS => return Err(self.unreadable(&view, &lost)),
@@ -385,27 +398,33 @@ impl Compaction<'_> {
                 // A full disk: what owes nothing goes first. That may be room enough for what is owed.
                 Err(error) if is_full(&error) && looks < LOOKS => {
                     let idle = gc::drop_idle(core, &view)?;
-                    if idle.packs == 0 {
+                    if idle.is_empty() {
                         return Err(error);
                     }
-                    self.note_dropped(Why::Dead, idle);
+                    self.note_dropped(packs, &idle);
                 }
                 Err(error) => return Err(error),
             }
         }
     }
 
-    fn note_dropped(&mut self, why: Why, dropped: Dropped) {
-        let (count, bytes) = match why {
-            Why::Dead => (&mut self.report.dead_packs, &mut self.report.dead_bytes),
-            Why::LivesInPart => (&mut self.report.rewritten_packs, &mut self.report.rewritten_bytes),
-        };
-        *count += dropped.packs;
-        *bytes += dropped.bytes;
+    /// Packs that were to be copied in part count as rewritten, all others as dead.
+    fn note_dropped(&mut self, doomed: &[Doomed], dropped: &[Dropped]) {
+        let in_part: HashSet<PackId> = doomed.iter().filter(|pack| pack.live > 0).map(|pack| pack.id).collect();
+        let report = &mut self.report;
+        for pack in dropped {
+            let (count, bytes) = if in_part.contains(&pack.id) {
+                (&mut report.rewritten_packs, &mut report.rewritten_bytes)
+            } else {
+                (&mut report.dead_packs, &mut report.dead_bytes)
+            };
+            *count += 1;
+            *bytes += pack.size;
+        }
     }
 
     /// Rules 14 and 15. The order of the two is for readers' comfort; safety does not depend on it.
-    fn reindex_and_drop(&self, view: &View) -> Result<Dropped> {
+    fn reindex_and_drop(&self, view: &View) -> Result<Vec<Dropped>> {
         let core = self.repository.core();
         // Whoever has condemned and not deleted may not be allowed to. Then no run after it may put segments for nothing.
         let tried = |record: &GcRecord| !record.packs.is_empty() && record.session != core.session;
@@ -429,7 +448,7 @@ impl Compaction<'_> {
         }
         let index = std::sync::Arc::clone(&view.index);
         let mut packer = Packer::new(self.repository, index, Compression::default(), Verb::Compact, "");
-        let demand = Demand { tolerated: plan::tolerated(self.options.threshold), all_of: None };
+        let demand = Demand { threshold: self.options.threshold, all_of: None };
         let copied = copy::copy(self.repository, view, &packer, demand, self.monitor);
         // What was copied before something failed is made durable too, so that the next run need not do it again.
         let flushed = packer.flush();
@@ -442,15 +461,6 @@ impl Compaction<'_> {
         }
         Ok(if copied.objects >= view.weights.owed { Owed::Nothing } else { Owed::Left(copied.lost) })
     }
-}
-
-/// As what dropped packs are counted.
-#[derive(Clone, Copy)]
-enum Why {
-    /// Nothing in them lived.
-    Dead,
-    /// What lived in them was copied.
-    LivesInPart,
 }
 
 /// What is still to be copied after copying.

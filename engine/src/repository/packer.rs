@@ -4,37 +4,32 @@
 //! sizes tells little. Only appending takes the pack's lock. Whoever lets go of a full pack last hands it to one thread that makes it
 //! durable and, every 250,000 objects or 2 GiB, puts an index segment: what is in a segment is used again if the run is cut off.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Sender, bounded};
 
 use crate::compress::Compression;
 use crate::crypto::Purpose;
-use crate::error::{Error, Result, StoreError};
+use crate::error::{Error, Result};
 use crate::format::BLOCK_OBJECTS;
-use crate::format::block::{BlockContent, BlockKind, Compressed, ENTRY_LEN, Entry, SealedBlock, compress_block};
+use crate::format::block::{BlockContent, BlockKind, Compressed, Entry, SealedBlock, compress_block};
 use crate::format::file::Class;
 use crate::format::records::Verb;
-use crate::format::segment::{IndexedPack, Segment, segment_groups};
 use crate::format::verify::{Verify, open_sealed, open_sealed_head, recompute_ids};
 use crate::id::{FileId, ObjectId, PackId};
 use crate::repository::open_pack::OpenPack;
-use crate::repository::session::{Announcement, Session};
-use crate::repository::{Core, Index, PackNumber, Repository, Stage};
-use crate::store::Kind;
+use crate::repository::session::Announcement;
+use crate::repository::{Index, PackNumber, Repository, Stage};
 use crate::sync::lock;
 
-/// A segment is put after so many objects …
-const SEGMENT_OBJECTS: usize = 250_000;
-/// … or so many bytes of packs.
-const SEGMENT_BYTES: u64 = 2 << 30;
+mod finishing;
+
+use finishing::{Shared, finish_packs};
+
 /// A block is closed after so many objects: their directory is then as long as a quarter of a block.
 const SMALL_BLOCK_OBJECTS: usize = 4096;
-/// The claims are spread over so many locks.
-const SHARDS: usize = 64;
 
 /// Small objects of one purpose that become a block together.
 #[derive(Debug)]
@@ -76,41 +71,12 @@ pub struct Packer {
     sealed: AtomicU64,
 }
 
-/// What the workers and the thread that finishes packs share.
-#[derive(Debug)]
-struct Shared {
-    core: Arc<Core>,
-    index: Arc<Index>,
-    claims: Vec<Mutex<HashSet<ObjectId>>>,
-    pending: Mutex<Pending>,
-    failed: Mutex<Option<Error>>,
-    stored_bytes: AtomicU64,
-}
-
-/// Packs that are durable and not yet in a segment.
-#[derive(Debug, Default)]
-struct Pending {
-    packs: Vec<IndexedPack>,
-    put: Vec<(PackId, u64)>,
-    /// Size, and hash of the trailer, as they were when the pack was finished: what a segment must say of it.
-    trailers: HashMap<PackId, (u64, blake3::Hash)>,
-    segments: Vec<FileId>,
-    session: Option<Session>,
-}
-
 impl Packer {
     /// A writer of new objects into `repository`, against what `index` names as good. `series` is that of the archive
     /// that will refer to them, empty if there is none.
     pub fn new(repository: &Repository, index: Arc<Index>, compression: Compression, verb: Verb, series: &str) -> Self {
         let announcement = Announcement { verb, series: series.to_owned() };
-        let shared = Arc::new(Shared {
-            core: Arc::clone(repository.core()),
-            index,
-            claims: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            pending: Mutex::default(),
-            failed: Mutex::new(None),
-            stored_bytes: AtomicU64::new(0),
-        });
+        let shared = Arc::new(Shared::new(Arc::clone(repository.core()), index));
         let (sender, receiver) = bounded(2);
         let worker = Arc::clone(&shared);
         let thread = std::thread::spawn(move || finish_packs(&worker, &receiver, &announcement));
@@ -138,18 +104,7 @@ impl Packer {
 
     /// Whether an object is known, or is the caller's to store now. Whoever is told `New` must store it or fail the whole run.
     pub fn claim(&self, id: &ObjectId) -> Stored {
-        let shard = id.as_bytes().first().map_or(0, |byte| usize::from(*byte) % SHARDS);
-        let Some(shard) = self.shared.claims.get(shard) else { return Stored::New };
-        let mut claims = lock(shard);
-        if claims.contains(id) {
-            return Stored::Known(PackNumber::OWN);
-        }
-        // Under the lock: a claim is dropped only after the index that names the object is in place.
-        if let Some(number) = self.shared.index.good(id) {
-            return Stored::Known(number);
-        }
-        claims.insert(*id);
-        Stored::New
+        self.shared.claim(id)
     }
 
     /// Stores a chunk that was claimed. Small ones go into `builder`, large ones into a block of their own.
@@ -229,29 +184,47 @@ impl Packer {
         content: &BlockContent<'_>,
         compression: Compression,
     ) -> Result<()> {
-        self.put_compressed(purpose, compress_block(content, compression)?, content.entries, content.plain.len())
+        let mut compressed = compress_block(content, compression)?;
+        self.shared.core.flips.alter(Stage::Compressed, compressed.body_mut());
+        self.append(purpose, &compressed, content.entries, content.plain.len(), self.verify.recomputes_ids())
     }
 
-    /// Seals and appends a block, of which at least some objects were claimed.
-    pub(crate) fn put_compressed(
+    /// Stores a block that was in another pack, of which at least some objects were claimed. That its ids are right is known: the caller
+    /// has computed them from these bytes.
+    pub(crate) fn put_moved(
         &self,
         purpose: Purpose,
-        mut compressed: Compressed,
+        compressed: &Compressed,
         entries: &[Entry],
         plain_length: usize,
     ) -> Result<()> {
+        self.append(purpose, compressed, entries, plain_length, false)
+    }
+
+    /// Seals and appends a block.
+    fn append(
+        &self,
+        purpose: Purpose,
+        compressed: &Compressed,
+        entries: &[Entry],
+        plain_length: usize,
+        recomputes_ids: bool,
+    ) -> Result<()> {
         self.shared.check()?;
-        self.shared.core.flips.alter(Stage::Compressed, compressed.body_mut());
         debug_assert!(entries.len() <= BLOCK_OBJECTS, "a block of too many objects");
-        let codec = compressed.codec();
-        let (pack, ordinal) = self.reserve(purpose, &compressed, entries.len())?;
-        let sealed = self.seal(purpose, &compressed, entries, &pack, ordinal);
-        let appended = sealed.and_then(|sealed| pack.append(&sealed, codec, entries, plain_length));
+        let (pack, ordinal) = self.reserve(purpose, compressed, entries.len())?;
+        let sealed = self.seal(purpose, compressed, entries, &pack, ordinal).and_then(|sealed| {
+            if recomputes_ids {
+                recompute_ids(&self.shared.core.ring, purpose, compressed, entries)?;
+            }
+            Ok(sealed)
+        });
+        let appended = sealed.and_then(|sealed| pack.append(&sealed, compressed.codec(), entries, plain_length));
         self.let_go(pack)?;
         appended
     }
 
-    /// Seals a block for a pack, and looks at it once more before it is written.
+    /// Seals a block for a pack, and looks at what is sealed before it is written.
     fn seal(
         &self,
         purpose: Purpose,
@@ -264,9 +237,8 @@ impl Packer {
         let mut sealed = compressed.seal(pack.cipher(), ordinal, BlockKind::Objects)?;
         core.flips.alter(Stage::Head, &mut sealed.head);
         core.flips.alter(Stage::Body, &mut sealed.body);
-        if self.verify.recomputes_ids() {
+        if self.verify != Verify::None {
             open_sealed_head(pack.cipher(), compressed, &sealed)?;
-            recompute_ids(&core.ring, purpose, compressed, entries)?;
         }
         if self.verify.opens(self.sealed.fetch_add(1, Ordering::Relaxed)) {
             open_sealed(&core.ring, &pack.opener(core)?, purpose, &sealed, entries)?;
@@ -330,7 +302,7 @@ impl Packer {
 
     /// The packs that were put so far, with their sizes.
     pub fn packs(&self) -> Vec<(PackId, u64)> {
-        lock(&self.shared.pending).put.clone()
+        self.shared.packs()
     }
 
     /// Bytes of plaintext that were stored so far.
@@ -340,10 +312,10 @@ impl Packer {
 
     /// Bytes of packs and segments that were put so far.
     pub fn stored_bytes(&self) -> u64 {
-        self.shared.stored_bytes.load(Ordering::Relaxed)
+        self.shared.stored_bytes()
     }
 
-    /// Makes everything durable and indexed; gives the names of the segments that this packer put. The packer can go on after it.
+    /// Makes everything durable and indexed; gives the names of the segments that this packer put. Nothing can be put after it.
     pub fn flush(&mut self) -> Result<Vec<FileId>> {
         let partial = std::mem::take(&mut *lock(&self.partial));
         for mut builder in partial {
@@ -363,16 +335,14 @@ impl Packer {
         }
         self.shared.check()?;
         self.shared.put_segments()?;
-        Ok(lock(&self.shared.pending).segments.clone())
+        Ok(self.shared.segments())
     }
 
     /// What was put is referred to, or given up: nobody needs to be patient with it any more. Without this, the file of a
     /// session that makes an archive stays, so that what was put is still there when the run is repeated.
     pub fn end(mut self) {
         self.join();
-        if let Some(session) = lock(&self.shared.pending).session.take() {
-            session.end();
-        }
+        self.shared.end_session();
     }
 
     fn join(&mut self) -> bool {
@@ -393,100 +363,4 @@ fn entry(id: ObjectId, bytes: &[u8]) -> Result<Entry> {
     let length = u32::try_from(bytes.len()).ok().filter(|&length| length as usize <= crate::format::OBJECT_LIMIT);
     let length = length.ok_or_else(|| Error::Internal(format!("an object of {} bytes", bytes.len())))?;
     Ok(Entry { id, length })
-}
-
-/// The thread that makes packs durable: one, because a disk syncs no faster for being asked twice.
-fn finish_packs(shared: &Shared, packs: &Receiver<OpenPack>, announcement: &Announcement) {
-    for pack in packs {
-        // After a failure the packs that still come are dropped, so that no worker waits for ever.
-        if shared.check().is_ok()
-            && let Err(error) = shared.finish_pack(pack, announcement)
-        {
-            *lock(&shared.failed) = Some(error);
-        }
-    }
-}
-
-impl Shared {
-    fn check(&self) -> Result<()> {
-        lock(&self.failed).as_ref().map_or(Ok(()), |error| Err(again(error)))
-    }
-
-    fn finish_pack(&self, pack: OpenPack, announcement: &Announcement) -> Result<()> {
-        {
-            let mut pending = lock(&self.pending);
-            if pending.session.is_none() {
-                pending.session = Some(Session::begin(&self.core, announcement.clone())?);
-            }
-        }
-        let (pack, trailer) = pack.finish(&self.core)?;
-        self.stored_bytes.fetch_add(pack.size, Ordering::Relaxed);
-        let full = {
-            let mut pending = lock(&self.pending);
-            pending.put.push((pack.id, pack.size));
-            pending.trailers.insert(pack.id, (pack.size, trailer));
-            pending.packs.push(pack);
-            let objects: usize = pending.packs.iter().map(|pack| pack.trailer.len() / ENTRY_LEN).sum();
-            let bytes: u64 = pending.packs.iter().map(|pack| pack.size).sum();
-            objects >= SEGMENT_OBJECTS || bytes >= SEGMENT_BYTES
-        };
-        if full { self.put_segments() } else { Ok(()) }
-    }
-
-    /// Puts what is durable and not yet indexed into segments; then its claims are the index's.
-    fn put_segments(&self) -> Result<()> {
-        let packs = std::mem::take(&mut lock(&self.pending).packs);
-        for packs in segment_groups(packs) {
-            let segment = Segment { writer: self.core.host_id, replaces: Vec::new(), packs };
-            let mut payload = segment.encode();
-            self.core.flips.alter(Stage::Segment, &mut payload);
-            let is_right = |opened: &[u8]| self.says_what_was_put(opened);
-            let (name, size) = self.core.put_verified(Kind::Index, Class::Index, &payload, &is_right)?;
-            self.stored_bytes.fetch_add(size, Ordering::Relaxed);
-            self.index.add(name, &segment)?;
-            self.drop_claims(&segment)?;
-            let mut pending = lock(&self.pending);
-            pending.segments.push(name);
-            if let Some(session) = pending.session.as_mut() {
-                session.renew()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether a segment says of its packs what was true when they were finished: until it is put, that waits in memory.
-    fn says_what_was_put(&self, payload: &[u8]) -> bool {
-        let Ok(segment) = Segment::decode(payload) else { return false };
-        let pending = lock(&self.pending);
-        segment.writer == self.core.host_id
-            && segment
-                .packs
-                .iter()
-                .all(|pack| pending.trailers.get(&pack.id) == Some(&(pack.size, blake3::hash(&pack.trailer))))
-    }
-
-    fn drop_claims(&self, segment: &Segment) -> Result<()> {
-        let ours = |_| Error::Internal("a trailer that this run wrote does not decode".to_owned());
-        for pack in &segment.packs {
-            for entry in pack.blocks().map_err(ours)?.iter().flat_map(|block| &block.entries) {
-                let shard = entry.id.as_bytes().first().map_or(0, |byte| usize::from(*byte) % SHARDS);
-                if let Some(shard) = self.claims.get(shard) {
-                    lock(shard).remove(&entry.id);
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The same failure for everybody who asks: whoever comes first must not be the only one to know why.
-fn again(error: &Error) -> Error {
-    match error {
-        Error::Store(error) => {
-            let source = error.source.as_ref().map(|source| std::io::Error::new(source.kind(), source.to_string()));
-            Error::Store(StoreError { action: error.action, key: error.key.clone(), kind: error.kind, source })
-        }
-        Error::Altered { what } => Error::Altered { what },
-        other => Error::Internal(other.to_string()),
-    }
 }

@@ -60,7 +60,7 @@ fn salvage(repository: &Repository, view: &View, damaged: &HashSet<PackId>, moni
         return Ok(Copied::default());
     }
     let mut packer = Packer::new(repository, Arc::clone(&view.index), Compression::default(), Verb::Repair, "");
-    let copied = copy::copy(repository, view, &packer, Demand { tolerated: 0, all_of: Some(damaged) }, monitor);
+    let copied = copy::copy(repository, view, &packer, Demand { threshold: 0, all_of: Some(damaged) }, monitor);
     // What was copied before something failed is made durable too.
     let flushed = packer.flush();
     let copied = copied?;

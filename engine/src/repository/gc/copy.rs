@@ -2,20 +2,24 @@
 //!
 //! A block most of which is wanted moves as it is, compressed as it was; of the others the wanted objects are collected into new blocks.
 //! Either way each id is computed over its plaintext before anything is sealed again.
+//!
+//! What is dead in blocks that move as they are is left over. It is budgeted, so that over all packs no more is left than a compaction may
+//! leave: the next one finds nothing to do.
 
 use std::collections::HashSet;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use crate::compress::{Codec, Compression};
 use crate::crypto::Purpose;
 use crate::error::{Error, Result};
-use crate::format::block::{BlockContent, Compressed, Entry, HEAD_LEN, OpenBlock};
+use crate::format::block::{BlockContent, Compressed, Entry, HEAD_LEN, Payload};
 use crate::format::pack::BlockEntry;
 use crate::id::{ObjectId, PackId};
 use crate::progress::{Counters, Monitor};
 use crate::repository::gc::look::View;
 use crate::repository::gc::weigh::PackWeight;
+use crate::repository::index::{Slots, share};
 use crate::repository::{Location, Packer, Reader, Repository, Stored, purpose_of, rebuild};
 use crate::store::Key;
 use crate::sync::lock;
@@ -37,8 +41,8 @@ pub(crate) struct Copied {
 /// What is to be copied.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Demand<'a> {
-    /// Share of a block, in percent, that may be unwanted if it is moved as it is.
-    pub tolerated: u8,
+    /// Share of a block, in percent, from which on it is not moved as it is: that much of it is unwanted.
+    pub threshold: u8,
     /// Packs out of which everything is copied that can be read, needed or not: for a repair.
     pub all_of: Option<&'a HashSet<PackId>>,
 }
@@ -60,14 +64,16 @@ pub(crate) fn copy(
 ) -> Result<Copied> {
     let mut owing: Vec<&PackWeight> =
         view.weights.packs.iter().filter(|pack| pack.owed > 0 || demand.wants_all_of(&pack.id)).collect();
-    owing.sort_by_key(|pack| pack.id);
-    let reader = Reader::new(repository, std::sync::Arc::clone(&view.index));
+    // The leeway for what is left over goes to those where it saves most.
+    owing.sort_by_key(|pack| (pack.unowed(), pack.id));
     let copier = Copier {
         repository,
         view,
+        slots: view.index.slot_table(),
         packer,
-        reader,
+        reader: Reader::new(repository, Arc::clone(&view.index)),
         demand,
+        leeway: AtomicU64::new(view.weights.leeway(demand.threshold)),
         monitor,
         objects: AtomicU64::new(0),
         bytes: AtomicU64::new(0),
@@ -98,13 +104,27 @@ pub(crate) fn copy(
 struct Copier<'a> {
     repository: &'a Repository,
     view: &'a View,
+    slots: Slots,
     packer: &'a Packer,
     reader: Reader<'a>,
     demand: Demand<'a>,
+    /// Sealed bytes that may still be left over in blocks that move as they are.
+    leeway: AtomicU64,
     monitor: &'a dyn Monitor,
     objects: AtomicU64,
     bytes: AtomicU64,
     lost: Mutex<Vec<(PackId, ObjectId)>>,
+}
+
+/// What is to be done with an object of a pack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Claim {
+    /// Nothing: nobody needs it, or there is a good copy.
+    Leave,
+    /// It is copied if it can be read.
+    Take,
+    /// It must be copied: it lives, and nobody can do without it.
+    Owed,
 }
 
 /// Objects of blocks that are not worth moving whole, on their way into a new one.
@@ -141,9 +161,9 @@ impl Copier<'_> {
             if self.monitor.cancelled() {
                 return Err(Error::Interrupted);
             }
-            let wanted: Vec<bool> = block.entries.iter().map(|entry| self.claim(pack, &entry.id)).collect();
-            if wanted.contains(&true) {
-                self.block(pack, purpose_of(directory.class), &block, &wanted, collected)?;
+            let claims: Vec<Claim> = block.entries.iter().map(|entry| self.claim(pack, &entry.id)).collect();
+            if claims.iter().any(|claim| *claim != Claim::Leave) {
+                self.block(pack, purpose_of(directory.class), &block, &claims, collected)?;
             }
         }
         Ok(())
@@ -160,25 +180,29 @@ impl Copier<'_> {
         let mut left = Vec::new();
         self.view.index.scan(&mut |object| {
             let creditor = self.view.weights.creditor(object.copies).filter(|pack| standing.contains(&pack.id));
-            if let Some(pack) = creditor.filter(|pack| self.claim(pack, &object.id)) {
-                left.push((pack, object.id));
+            if let Some(pack) = creditor {
+                match self.claim(pack, &object.id) {
+                    Claim::Leave => {}
+                    claim => left.push((pack, object.id, claim)),
+                }
             }
             Ok(())
         })?;
         let mut collected = Collected::default();
-        for (pack, id) in left {
-            self.copy_of_one(pack, purpose_of(pack.class), &id, &mut collected)?;
+        for (pack, id, claim) in left {
+            self.copy_of_one(pack, purpose_of(pack.class), &id, claim, &mut collected)?;
         }
         self.put(&mut collected)
     }
 
-    /// Whether an object is wanted, has no good copy, and was not copied yet. Whoever is told so must copy it.
-    fn claim(&self, pack: &PackWeight, id: &ObjectId) -> bool {
-        (self.demand.wants_all_of(&pack.id) || self.lives(id)) && self.packer.claim(id) == Stored::New
-    }
-
-    fn lives(&self, id: &ObjectId) -> bool {
-        self.view.index.slot(id).is_some_and(|slot| self.view.live.is_live(slot))
+    /// Claims an object that is wanted, has no good copy, and was not copied yet. Whoever is told to take it must copy it.
+    fn claim(&self, pack: &PackWeight, id: &ObjectId) -> Claim {
+        let live = self.slots.of(id).filter(|slot| self.view.live.is_live(*slot));
+        if live.is_none() && !self.demand.wants_all_of(&pack.id) || self.packer.claim(id) != Stored::New {
+            return Claim::Leave;
+        }
+        let is_needed = |slot| !self.view.live.is_dispensable(slot) && !self.view.excused.contains(id);
+        if live.is_some_and(is_needed) { Claim::Owed } else { Claim::Take }
     }
 
     fn block(
@@ -186,24 +210,26 @@ impl Copier<'_> {
         pack: &PackWeight,
         purpose: Purpose,
         block: &BlockEntry,
-        wanted: &[bool],
+        claims: &[Claim],
         collected: &mut Collected,
     ) -> Result<()> {
         let location = Location { pack: pack.id, offset: block.offset, body_length: block.body_length, position: 0 };
         let length = HEAD_LEN as u64 + u64::from(block.body_length);
-        let mut ids = block.entries.iter().zip(wanted).filter(|(_, wanted)| **wanted).map(|(entry, _)| &entry.id);
-        match self.reader.block_to_move(purpose, &location) {
-            Ok((open, compressed)) if open.entries == block.entries => {
-                if is_worth_moving(&block.entries, wanted, self.demand.tolerated) {
-                    self.packer.put_compressed(purpose, compressed, &open.entries, open.plain.len())?;
-                } else {
-                    self.collect(purpose, &open, &compressed, wanted, collected)?;
-                }
-                ids.for_each(|id| self.count(id));
-            }
+        match self.reader.payload(purpose, &location) {
             Err(error) if !error.is_loss() => return Err(error),
+            Ok((payload, opened)) if payload.entries() == block.entries => {
+                if self.is_worth_moving(&block.entries, claims, length) && self.move_block(purpose, &payload, opened)? {
+                    wanted(&block.entries, claims).for_each(|(_, claim)| self.count(claim));
+                } else {
+                    self.collect(pack, purpose, &payload, claims, collected)?;
+                }
+            }
             // The block is damaged or gone: each object from any copy that can be read. What has none is not counted.
-            _ => ids.try_for_each(|id| self.copy_of_one(pack, purpose, id, collected))?,
+            _ => {
+                for (entry, claim) in wanted(&block.entries, claims) {
+                    self.copy_of_one(pack, purpose, &entry.id, claim, collected)?;
+                }
+            }
         }
         self.bytes.fetch_add(length, Ordering::Relaxed);
         if let Some(counters) = self.monitor.counters() {
@@ -212,49 +238,80 @@ impl Copier<'_> {
         Ok(())
     }
 
-    fn copy_of_one(&self, pack: &PackWeight, purpose: Purpose, id: &ObjectId, collected: &mut Collected) -> Result<()> {
+    /// Whether less of a block is unwanted than the threshold, and the leeway allows to leave that much over. It is weighed as packs are.
+    fn is_worth_moving(&self, entries: &[Entry], claims: &[Claim], length: u64) -> bool {
+        let plain = entries.iter().map(|entry| u64::from(entry.length)).sum();
+        let share = |entry: &Entry| u64::from(share(entry.length, plain));
+        let unwanted = entries.iter().zip(claims).filter(|(_, claim)| **claim == Claim::Leave);
+        let dead: u64 = unwanted.map(|(entry, _)| share(entry)).sum();
+        let is_little = dead * 100 < entries.iter().map(share).sum::<u64>() * u64::from(self.demand.threshold);
+        let bytes = length * dead / u64::from(u16::MAX);
+        let spend = |leeway: u64| leeway.checked_sub(bytes);
+        dead == 0 || is_little && self.leeway.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok()
+    }
+
+    /// Moves a block as it is; whether all of it was what its ids say.
+    fn move_block(&self, purpose: Purpose, payload: &Payload, opened: Vec<u8>) -> Result<bool> {
+        if payload.check_ids(self.repository.ring(), purpose).is_err() {
+            return Ok(false);
+        }
+        let compressed = Compressed::taken_over(payload.head(), opened);
+        self.packer.put_moved(purpose, &compressed, payload.entries(), payload.head().plain_length as usize)?;
+        Ok(true)
+    }
+
+    fn copy_of_one(
+        &self,
+        pack: &PackWeight,
+        purpose: Purpose,
+        id: &ObjectId,
+        claim: Claim,
+        collected: &mut Collected,
+    ) -> Result<()> {
         match self.reader.object(purpose, id) {
             Ok(bytes) => self.add(purpose, Compression::default(), *id, &bytes, collected)?,
-            Err(error) if error.is_loss() && (self.is_dispensable(id) || !self.lives(id)) => return Ok(()),
+            Err(error) if error.is_loss() && claim != Claim::Owed => return Ok(()),
             Err(error) if error.is_loss() => {
                 lock(&self.lost).push((pack.id, *id));
                 return Ok(());
             }
             Err(error) => return Err(error),
         }
-        self.count(id);
+        self.count(claim);
         Ok(())
     }
 
     /// What nobody needs to have is not owed.
-    fn count(&self, id: &ObjectId) {
-        if self.lives(id) && !self.is_dispensable(id) {
+    fn count(&self, claim: Claim) {
+        if claim == Claim::Owed {
             self.objects.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    fn is_dispensable(&self, id: &ObjectId) -> bool {
-        self.view.excused.contains(id)
-            || self.view.index.slot(id).is_some_and(|slot| self.view.live.is_dispensable(slot))
-    }
-
     fn collect(
         &self,
+        pack: &PackWeight,
         purpose: Purpose,
-        open: &OpenBlock,
-        compressed: &Compressed,
-        wanted: &[bool],
+        payload: &Payload,
+        claims: &[Claim],
         collected: &mut Collected,
     ) -> Result<()> {
-        let setting = match compressed.codec() {
+        let setting = match payload.head().codec {
             Codec::None => Compression::None,
             Codec::Lz4 => Compression::Lz4,
-            Codec::Zstd => Compression::Zstd(open.head.level),
+            Codec::Zstd => Compression::Zstd(payload.head().level),
         };
-        for ((entry, (_, bytes)), _) in
-            open.entries.iter().zip(open.objects()).zip(wanted).filter(|(_, wanted)| **wanted)
-        {
-            self.add(purpose, setting, entry.id, bytes, collected)?;
+        for (position, (entry, claim)) in payload.entries().iter().zip(claims).enumerate() {
+            if *claim == Claim::Leave {
+                continue;
+            }
+            match payload.object(self.repository.ring(), purpose, position) {
+                Ok(bytes) => {
+                    self.add(purpose, setting, entry.id, bytes, collected)?;
+                    self.count(*claim);
+                }
+                Err(_) => self.copy_of_one(pack, purpose, &entry.id, *claim, collected)?,
+            }
         }
         Ok(())
     }
@@ -290,14 +347,7 @@ impl Copier<'_> {
     }
 }
 
-/// Whether so little of a block is unwanted that compressing it again is not worth it: of its bytes, and of its objects, because the smallest
-/// weigh more than their bytes (weigh.rs). A block that moves as it is must not be what its new pack is rewritten for the next time.
-fn is_worth_moving(entries: &[Entry], wanted: &[bool], tolerated: u8) -> bool {
-    let unwanted = || entries.iter().zip(wanted).filter(|(_, wanted)| !**wanted).map(|(entry, _)| entry);
-    let bytes = |entry: &Entry| u64::from(entry.length);
-    let is_little = |part: u64, whole: u64| part * 100 < whole * u64::from(tolerated);
-    let objects = unwanted().count() as u64;
-    objects == 0
-        || (is_little(objects, entries.len() as u64)
-            && is_little(unwanted().map(bytes).sum(), entries.iter().map(bytes).sum()))
+/// The objects of a block that are to be copied.
+fn wanted<'a>(entries: &'a [Entry], claims: &'a [Claim]) -> impl Iterator<Item = (&'a Entry, Claim)> {
+    entries.iter().zip(claims.iter().copied()).filter(|(_, claim)| *claim != Claim::Leave)
 }

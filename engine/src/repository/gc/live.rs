@@ -18,7 +18,7 @@ use rayon::iter::{IntoParallelIterator, IntoParallelRefIterator, ParallelIterato
 use super::counts::Counts;
 use super::saved::{self, Roots};
 use crate::error::{Error, Result};
-use crate::format::block::OpenBlock;
+use crate::format::block::Payload;
 use crate::format::references::{ObjectKind, references, roots as roots_of};
 use crate::id::{ArchiveId, ObjectId, PackId};
 use crate::progress::Monitor;
@@ -63,6 +63,7 @@ impl Live {
     ) -> Result<Self> {
         let wanted: Roots = roots.iter().map(|archive| (archive.id, roots_of(&archive.manifest))).collect();
         let counting = Counting {
+            repository,
             index: index.as_ref(),
             slots: index.slot_table(),
             reader: Reader::new(repository, Arc::clone(index)),
@@ -124,7 +125,7 @@ struct Ahead {
 }
 
 /// The same, found in the index.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Located {
     ahead: Ahead,
     id: ObjectId,
@@ -157,6 +158,7 @@ impl Walk<'_> {
 }
 
 struct Counting<'a> {
+    repository: &'a Repository,
     index: &'a Index,
     slots: Slots,
     reader: Reader<'a>,
@@ -252,47 +254,66 @@ impl Counting<'_> {
 
     /// Where objects are, in order of packs and blocks.
     fn locate(&self, batch: Vec<Ahead>) -> Result<Vec<Located>> {
-        let locate = |ahead: Ahead| {
-            let id = self.slots.id(ahead.slot)?;
-            Ok(Located { ahead, id, location: self.index.copies(&id).first().copied() })
-        };
-        let mut located: Vec<_> = batch.into_par_iter().map(locate).collect::<Result<_>>()?;
+        let located = batch.into_par_iter().map(|ahead| self.locate_one(ahead));
+        let mut located: Vec<_> = located.collect::<Result<_>>()?;
         located.sort_by_cached_key(|located| (located.place(), located.location.map(|location| location.position)));
         Ok(located)
     }
 
-    /// Opens a block and counts the references of those objects in it that are wanted.
+    fn locate_one(&self, ahead: Ahead) -> Result<Located> {
+        let id = self.slots.id(ahead.slot)?;
+        Ok(Located { ahead, id, location: self.index.copies(&id).first().copied() })
+    }
+
+    /// Opens a block and counts the references of those objects in it that are wanted, and of those that they lead to and that stand in
+    /// it too, as most do: what is written together is read once. Gives those that stand elsewhere.
     fn read(&self, walk: &Walk<'_>, wanted: &[Located]) -> Result<Vec<Ahead>> {
         if self.monitor.cancelled() {
             return Err(Error::Interrupted);
         }
-        // What does not open here is asked for once more below, from every copy.
         let purpose = ObjectKind::Tree.purpose();
         let location = wanted.first().and_then(|located| located.location);
-        let block = location.and_then(|location| self.reader.block(purpose, &location).ok());
-        let starts = block.as_ref().map(OpenBlock::starts).unwrap_or_default();
-        let mut found = Vec::new();
-        for Located { ahead, id, location } in wanted {
-            let inside = || {
-                let position = location.as_ref()?.position as usize;
-                let block =
-                    block.as_ref().filter(|block| block.entries.get(position).is_some_and(|at| at.id == *id))?;
-                block.plain.get(*starts.get(position)?..*starts.get(position + 1)?)
-            };
-            match inside() {
-                Some(bytes) => self.refer_all(walk, ahead, id, bytes, &mut found)?,
-                None => match self.reader.object(purpose, id) {
-                    Ok(bytes) => self.refer_all(walk, ahead, id, &bytes, &mut found)?,
-                    Err(Error::Damaged { .. }) if ahead.kind == ObjectKind::Stamps => {
-                        self.absent(walk, ahead.archive, ahead.kind, id)?;
-                    }
-                    Err(error) if error.is_loss() && self.unreadable == Unreadable::IsMissing => {
-                        self.absent(walk, ahead.archive, ahead.kind, id)?;
-                    }
-                    Err(Error::ObjectMissing { .. }) => self.absent(walk, ahead.archive, ahead.kind, id)?,
-                    Err(error) => return Err(error),
-                },
+        // What does not open here is asked for once more, from every copy.
+        let block = location.and_then(|location| self.reader.payload(purpose, &location).ok()).map(|(block, _)| block);
+        let place = block.as_ref().and(wanted.first()).and_then(Located::place);
+        let mut here = wanted.to_vec();
+        let mut elsewhere = Vec::new();
+        while let Some(located) = here.pop() {
+            for ahead in self.refer_from(walk, &located, block.as_ref())? {
+                let below = self.locate_one(ahead)?;
+                if place.is_some() && below.place() == place {
+                    here.push(below);
+                } else {
+                    elsewhere.push(ahead);
+                }
             }
+        }
+        Ok(elsewhere)
+    }
+
+    /// Counts the references of an object that is in this block, if it opened, or else wherever it can be read.
+    fn refer_from(&self, walk: &Walk<'_>, located: &Located, block: Option<&Payload>) -> Result<Vec<Ahead>> {
+        let Located { ahead, id, location } = located;
+        let purpose = ObjectKind::Tree.purpose();
+        let inside = || {
+            let (position, block) = (location.as_ref()?.position as usize, block?);
+            block.entries().get(position).filter(|entry| entry.id == *id)?;
+            block.object(self.repository.ring(), purpose, position).ok()
+        };
+        let mut found = Vec::new();
+        match inside() {
+            Some(bytes) => self.refer_all(walk, ahead, id, bytes, &mut found)?,
+            None => match self.reader.object(purpose, id) {
+                Ok(bytes) => self.refer_all(walk, ahead, id, &bytes, &mut found)?,
+                Err(Error::Damaged { .. }) if ahead.kind == ObjectKind::Stamps => {
+                    self.absent(walk, ahead.archive, ahead.kind, id)?;
+                }
+                Err(error) if error.is_loss() && self.unreadable == Unreadable::IsMissing => {
+                    self.absent(walk, ahead.archive, ahead.kind, id)?;
+                }
+                Err(Error::ObjectMissing { .. }) => self.absent(walk, ahead.archive, ahead.kind, id)?,
+                Err(error) => return Err(error),
+            },
         }
         Ok(found)
     }

@@ -45,32 +45,33 @@ pub(crate) fn condemn(core: &Core, packs: &[PackId]) -> Result<()> {
     Ok(())
 }
 
-/// Packs that were removed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// A pack that was removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Dropped {
-    /// How many.
-    pub packs: u64,
-    /// Their bytes.
-    pub bytes: u64,
+    /// Which.
+    pub id: PackId,
+    /// Its bytes.
+    pub size: u64,
 }
 
 /// Rule 15: the packs of every record that was read.
-pub(crate) fn drop_packs(core: &Core, view: &View) -> Result<Dropped> {
+pub(crate) fn drop_packs(core: &Core, view: &View) -> Result<Vec<Dropped>> {
     drop_those(core, view, &HashSet::new())
 }
 
 /// Rule 15 for those of these packs from which nothing has to be copied.
-pub(crate) fn drop_idle(core: &Core, view: &View) -> Result<Dropped> {
+pub(crate) fn drop_idle(core: &Core, view: &View) -> Result<Vec<Dropped>> {
     let owing = view.weights.packs.iter().filter(|pack| pack.owed > 0).map(|pack| pack.id).collect();
     drop_those(core, view, &owing)
 }
 
-fn drop_those(core: &Core, view: &View, but: &HashSet<PackId>) -> Result<Dropped> {
+fn drop_those(core: &Core, view: &View, but: &HashSet<PackId>) -> Result<Vec<Dropped>> {
     let goes = |id: &PackId| view.look.condemned.contains(id) && !but.contains(id);
-    let standing: Vec<(&PackId, &u64)> = view.look.packs.iter().filter(|(id, _)| goes(id)).collect();
-    let keys: Vec<Key> = standing.iter().map(|(id, _)| Key::pack(**id)).collect();
+    let standing = view.look.packs.iter().filter(|(id, _)| goes(id));
+    let standing: Vec<Dropped> = standing.map(|(id, size)| Dropped { id: *id, size: *size }).collect();
+    let keys: Vec<Key> = standing.iter().map(|pack| Key::pack(pack.id)).collect();
     core.store.remove_many(&keys)?;
-    Ok(Dropped { packs: standing.len() as u64, bytes: standing.into_iter().map(|(_, size)| size).sum() })
+    Ok(standing)
 }
 
 /// Rule 15, its end: when all of their packs are gone, the records that were read.

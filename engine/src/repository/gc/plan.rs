@@ -1,8 +1,8 @@
 //! Rule 11's choice: which packs should go. Any choice is safe; this one weighs what is freed against what must be copied for it.
 //!
 //! - *Dead*: no root needs anything in it.
-//! - *Partly dead*: at least the threshold's share is dead; those with most dead first. And so on with what is left, as long as over all
-//!   packs more than two fifths of that share is dead: many packs with a little each are a lot.
+//! - *Partly dead*: at least the threshold's share is dead; those with most dead first. And so on with what is left, as long as a fifth of
+//!   that share is left dead over all packs: many packs with a little each are a lot.
 //! - *Small*: eight or more of about the same size become one, so that many small nights do not end in many files.
 //!
 //! What a run has put that may be alive, or be repeated, is left alone for a while (patience.rs).
@@ -22,9 +22,9 @@ use crate::repository::gc::{MERGED, size_class};
 use crate::repository::index::PackState;
 use crate::store::Key;
 
-/// The share of dead bytes, in percent, that may be left over all packs, and in a block that is copied as it is.
+/// The share of dead bytes, in percent of what lives, that may be left over all packs.
 pub(crate) fn tolerated(threshold: u8) -> u8 {
-    threshold / 5 * 2
+    threshold / 5
 }
 
 /// A pack that should go.
@@ -75,7 +75,7 @@ pub(crate) fn choose(core: &Core, view: &View, patience: &Patience, threshold: u
         plan.spared += spare(core, patience, packs)?;
     }
     if threshold < 100 {
-        rewrite.extend(thinned(&mut sound, tolerated(threshold)));
+        rewrite.extend(thinned(&mut sound, view.weights.tolerated_bytes(threshold)));
     }
     let dead_share = |pack: &Doomed| (pack.size - pack.live.min(pack.size)) * 1_000_000 / pack.size.max(1);
     rewrite.sort_by_key(|pack| (std::cmp::Reverse(dead_share(pack)), pack.id));
@@ -84,10 +84,9 @@ pub(crate) fn choose(core: &Core, view: &View, patience: &Patience, threshold: u
     Ok(plan)
 }
 
-/// Takes those with most dead out of packs, until no more than these percent of all that is left is dead.
-fn thinned(sound: &mut Vec<&PackWeight>, percent: u8) -> Vec<Doomed> {
+/// Takes those with most dead out of packs, until no more than so many bytes of what is left are dead.
+fn thinned(sound: &mut Vec<&PackWeight>, limit: u64) -> Vec<Doomed> {
     let mut dead: u64 = sound.iter().map(|pack| pack.dead_bytes()).sum();
-    let limit = sound.iter().map(|pack| pack.live_bytes()).sum::<u64>() / 100 * u64::from(percent);
     sound.sort_by_key(|pack| (pack.dead_bytes() * 1_000_000 / pack.size.max(1), pack.id));
     let mut taken = Vec::new();
     while dead > limit {

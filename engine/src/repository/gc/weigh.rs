@@ -11,6 +11,7 @@ use crate::format::file::Class;
 use crate::id::{ObjectId, PackId};
 use crate::repository::Index;
 use crate::repository::gc::live::Live;
+use crate::repository::gc::plan::tolerated;
 use crate::repository::index::{PackState, Scanned, ScannedCopy};
 
 /// Fractions of a byte in which an object's share of its block is counted.
@@ -31,6 +32,7 @@ pub(crate) struct PackWeight {
     pub state: PackState,
     /// Objects that live, that have no good copy, and of which this condemned pack has one.
     pub owed: u64,
+    owed_weight: u64,
     total: u64,
     unique: u64,
     live: u64,
@@ -55,6 +57,11 @@ impl PackWeight {
     /// Sealed bytes of what is dead here.
     pub(crate) fn dead_bytes(&self) -> u64 {
         self.dead() >> FRACTION
+    }
+
+    /// Its share that is not owed, in millionths: what of a condemned pack would be left over.
+    pub(crate) fn unowed(&self) -> u64 {
+        (self.total.saturating_sub(self.owed_weight) >> FRACTION) * 1_000_000 / (self.total >> FRACTION).max(1)
     }
 
     fn dead(&self) -> u64 {
@@ -83,6 +90,7 @@ pub(crate) fn weigh(index: &Index, live: &Live, excused: &HashSet<ObjectId>) -> 
         class: pack.class,
         state: pack.state,
         owed: 0,
+        owed_weight: 0,
         total: 0,
         unique: 0,
         live: 0,
@@ -109,6 +117,20 @@ impl Weights {
     /// Whether there is anything to copy.
     pub(crate) fn owes(&self) -> bool {
         self.packs.iter().any(|pack| pack.owed > 0)
+    }
+
+    /// Dead bytes that may be left over all packs.
+    pub(crate) fn tolerated_bytes(&self, threshold: u8) -> u64 {
+        let live: u64 = self.packs.iter().map(|pack| (pack.live + pack.owed_weight) >> FRACTION).sum();
+        live / 100 * u64::from(tolerated(threshold))
+    }
+
+    /// How many more may come to be left, besides those in packs that are not dead by the threshold. Some less than is tolerated: a
+    /// new pack weighs not quite what its blocks did, and the next compaction is to find nothing to do.
+    pub(crate) fn leeway(&self, threshold: u8) -> u64 {
+        let stays = |pack: &&PackWeight| matches!(pack.state, PackState::Good(_)) && !pack.is_dead_by(threshold);
+        let left: u64 = self.packs.iter().filter(stays).map(PackWeight::dead_bytes).sum();
+        (self.tolerated_bytes(threshold) / 8 * 7).saturating_sub(left)
     }
 
     /// The condemned pack out of which an object must be copied that has no good copy.
@@ -155,7 +177,10 @@ impl Weights {
         let condemned: Vec<ScannedCopy> =
             object.copies.iter().filter(|copy| self.state(copy) == PackState::Condemned).copied().collect();
         for copy in &condemned {
-            self.change(copy, |pack| pack.owed += 1);
+            self.change(copy, |pack| {
+                pack.owed += 1;
+                pack.owed_weight += weight(copy);
+            });
         }
         if dispensable {
             return;

@@ -415,7 +415,7 @@ fn collect_packs(packs: &[IndexedPack], file: &str, content: &mut RunContent) ->
 }
 
 /// An object's share of its block, in 65,535ths: nothing weighs nothing.
-fn share(length: u32, plain: u64) -> u16 {
+pub(crate) fn share(length: u32, plain: u64) -> u16 {
     let share = u64::from(length) * u64::from(u16::MAX) / plain.max(1);
     u16::try_from(share).unwrap_or(u16::MAX).max(1)
 }

@@ -5,29 +5,38 @@
 //!
 //! Layout, in pages of 4,096 bytes: header `magic 8 | segments u32 | packs u32 | blocks u32 | entries u32`, then segment
 //! names, packs `name 32 | size u64 | class u8 | zero 3 | segment u32`, blocks `pack u32 | offset u32 | body length u32`,
-//! entries `id 32 | block u32 | position u16 | share u16`, padding to a page; then one 8-byte hash a page.
+//! entries `id 32 | block u32 | position u16 | share u16`, the bucket table `first entry u32`, padding to a page; then one 8-byte hash a page.
+//!
+//! A bucket holds the entries whose ids begin with the same bits; there are about as many buckets as a sixteenth of the entries. A look-up
+//! reads one line of the table and, ids being uniform, one or two of the entries, however many there are.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use memmap2::Mmap;
 
-use crate::codec::{Decoded, Put, Take};
+use crate::codec::{Decoded, Take};
 use crate::crypto::SecretKey;
-use crate::error::{Error, Result};
 use crate::format::file::Class;
 use crate::id::{FileId, ObjectId, PackId};
 use crate::sys;
 
-const MAGIC: &[u8; 8] = b"VAULTRU3";
+mod write;
+
+pub(super) use write::{RunStreams, write_run};
+
+const MAGIC: &[u8; 8] = b"VAULTRU4";
 const PAGE: usize = 4096;
 const HEADER_LEN: usize = 24;
 const PACK_LEN: usize = 48;
 const BLOCK_LEN: usize = 12;
 const ENTRY_LEN: usize = 40;
 const HASH_LEN: usize = 8;
+/// Entries of a bucket, on average, as a power of two.
+const BUCKET_BITS: u32 = 4;
+/// Length of a bucket's number in the table.
+const BUCKET_LEN: usize = 4;
 /// Entries that are checked together when all are read one after another.
 const WINDOW: usize = 1024;
 
@@ -123,125 +132,14 @@ fn page_key(cache_key: &SecretKey) -> PageKey {
     PageKey(SecretKey::new(blake3::derive_key("vault 1 local index pages", cache_key.expose())))
 }
 
-impl RunContent {
-    /// Sorts and writes the run beside its final name, then renames it. It is a cache: nothing is synced.
-    pub(super) fn write(mut self, path: &Path, cache_key: &SecretKey) -> Result<Run> {
-        // On this thread alone: it may be the one that finishes packs, for which every worker of a pool can be waiting.
-        self.entries.sort_unstable();
-        let Self { segments, packs, blocks, entries } = self;
-        let streams = RunStreams { segments: &segments, packs: &packs, blocks: &blocks, entry_count: entries.len() };
-        write_run(path, cache_key, &streams, entries.into_iter().map(Ok))
-    }
+/// How many leading bits of an id say in which bucket it is.
+fn bucket_bits(entry_count: usize) -> u32 {
+    entry_count.max(1).ilog2().saturating_sub(BUCKET_BITS)
 }
 
-/// The tables of a run whose entries come from an iterator.
-#[derive(Debug)]
-pub(super) struct RunStreams<'a> {
-    /// The segments it stands for.
-    pub segments: &'a [FileId],
-    /// Packs.
-    pub packs: &'a [RunPack],
-    /// Blocks.
-    pub blocks: &'a [RunBlock],
-    /// How many entries come.
-    pub entry_count: usize,
-}
-
-/// Writes a run from entries that come sorted.
-pub(super) fn write_run(
-    path: &Path,
-    cache_key: &SecretKey,
-    tables: &RunStreams<'_>,
-    entries: impl Iterator<Item = Result<RunEntry>>,
-) -> Result<Run> {
-    let local = |action| move |source| Error::Local { action, path: path.to_owned(), source };
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let file = tempfile::Builder::new().prefix(".run-").tempfile_in(folder).map_err(local("create"))?;
-    let mut out = PageWriter::new(BufWriter::with_capacity(1 << 18, file), page_key(cache_key));
-    let mut head = Vec::new();
-    head.put(MAGIC);
-    for count in [tables.segments.len(), tables.packs.len(), tables.blocks.len(), tables.entry_count] {
-        head.put_count(count);
-    }
-    tables.segments.iter().for_each(|id| head.put(id.as_bytes()));
-    for pack in tables.packs {
-        head.put(pack.id.as_bytes());
-        head.put_u64(pack.size);
-        head.put_u8(pack.class.number());
-        head.put(&[0; 3]);
-        head.put_u32(pack.segment);
-    }
-    for block in tables.blocks {
-        for number in [block.pack, block.offset, block.body_length] {
-            head.put_u32(number);
-        }
-    }
-    out.write(&head).map_err(local("write"))?;
-    let mut bytes = Vec::with_capacity(ENTRY_LEN);
-    for entry in entries {
-        let entry = entry?;
-        bytes.clear();
-        bytes.put(entry.id.as_bytes());
-        bytes.put_u32(entry.block);
-        bytes.put_u16(entry.position);
-        bytes.put_u16(entry.share);
-        out.write(&bytes).map_err(local("write"))?;
-    }
-    let file = out.finish().map_err(local("write"))?;
-    // Mapped before it has its name: from then on another process may take it for one that nobody needs.
-    let unreadable = || std::io::Error::other("what was just written is not readable as an index run");
-    let mut run = Run::open(file.path(), cache_key).ok_or_else(|| local("read back")(unreadable()))?;
-    file.persist(path).map_err(|error| local("rename")(error.error))?;
-    path.clone_into(&mut run.path);
-    Ok(run)
-}
-
-/// Hashes pages as they go by.
-struct PageWriter<W> {
-    out: W,
-    key: PageKey,
-    page: Vec<u8>,
-    hashes: Vec<u8>,
-    number: usize,
-}
-
-impl PageWriter<BufWriter<tempfile::NamedTempFile>> {
-    fn finish(mut self) -> io::Result<tempfile::NamedTempFile> {
-        if !self.page.is_empty() {
-            self.page.resize(PAGE, 0);
-            self.flush_page()?;
-        }
-        let hashes = std::mem::take(&mut self.hashes);
-        self.out.write_all(&hashes)?;
-        self.out.into_inner().map_err(io::IntoInnerError::into_error)
-    }
-}
-
-impl<W: Write> PageWriter<W> {
-    fn new(out: W, key: PageKey) -> Self {
-        Self { out, key, page: Vec::with_capacity(PAGE), hashes: Vec::new(), number: 0 }
-    }
-
-    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let room = PAGE - self.page.len();
-            let (now, later) = bytes.split_at_checked(room).unwrap_or((bytes, &[]));
-            self.page.extend_from_slice(now);
-            bytes = later;
-            if self.page.len() == PAGE {
-                self.flush_page()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn flush_page(&mut self) -> io::Result<()> {
-        self.hashes.extend_from_slice(&self.key.hash(self.number, &self.page));
-        self.out.write_all(&self.page)?;
-        self.page.clear();
-        self.number += 1;
-        Ok(())
-    }
+/// The bucket of an id that begins with these eight bytes.
+fn bucket_of(prefix: u64, bits: u32) -> usize {
+    prefix.checked_shr(u64::BITS - bits).and_then(|bucket| usize::try_from(bucket).ok()).unwrap_or(0)
 }
 
 impl Run {
@@ -286,7 +184,8 @@ impl Run {
         let segments = (0..segments).map(|_| take.id("segment").map(FileId::from_bytes)).collect::<Decoded<_>>()?;
         let packs = (0..packs).map(|_| take_pack(&mut take)).collect::<Decoded<_>>()?;
         let entries_at = blocks_at + blocks * BLOCK_LEN;
-        if entries_at + entries * ENTRY_LEN > self.body_len {
+        let table_at = entries_at + entries * ENTRY_LEN;
+        if table_at + ((1 << bucket_bits(entries)) + 1) * BUCKET_LEN > self.body_len {
             return Ok(None);
         }
         (self.segments, self.packs) = (segments, packs);
@@ -388,7 +287,7 @@ impl Run {
         self.bytes(self.entries_at + number * ENTRY_LEN, 32)
     }
 
-    /// Every entry of an object: interpolation search, since ids are uniform.
+    /// Every entry of an object: those of one id stand together.
     pub(super) fn find(&self, id: &ObjectId) -> impl Iterator<Item = RunEntry> + '_ {
         let wanted = *id;
         let first = self.first_at_or_above(&wanted).unwrap_or(self.entry_count);
@@ -401,29 +300,31 @@ impl Run {
         (self.id_at(first)? == id.as_bytes()).then_some(first)
     }
 
+    /// The place that the id has or would have: guessed within its bucket, then step by step.
     fn first_at_or_above(&self, id: &ObjectId) -> Option<usize> {
-        let (mut low, mut high) = (0, self.entry_count);
         let wanted = prefix(id.as_bytes());
-        let mut guess = interpolate(wanted, self.entry_count);
-        // Each probe halves what interpolation leaves over; near the guess steps are small, so that few pages are touched.
-        let mut step = 16;
-        while low < high {
-            let probe = guess.clamp(low, high - 1);
-            let met = self.id_at(probe)?;
+        let bits = bucket_bits(self.entry_count);
+        let (low, high) = self.bucket(bucket_of(wanted, bits))?;
+        let is_below = |number| {
+            let met = self.id_at(number)?;
             let met_prefix = prefix(met);
-            if met_prefix < wanted || met_prefix == wanted && met < id.as_bytes().as_slice() {
-                low = probe + 1;
-                guess = if step < self.entry_count { low + step } else { low.midpoint(high) };
-            } else {
-                high = probe;
-                guess = if step < self.entry_count { high.saturating_sub(step) } else { low.midpoint(high) };
-            }
-            if high - low <= step {
-                guess = low.midpoint(high);
-            }
-            step = step.saturating_mul(4);
+            Some(met_prefix < wanted || met_prefix == wanted && met < id.as_bytes().as_slice())
+        };
+        let mut at = low + interpolate(wanted << bits, high.checked_sub(low)?);
+        while at < high && is_below(at)? {
+            at += 1;
         }
-        Some(low)
+        while at > low && !is_below(at - 1)? {
+            at -= 1;
+        }
+        Some(at)
+    }
+
+    /// The first entry of a bucket, and that of the next.
+    fn bucket(&self, number: usize) -> Option<(usize, usize)> {
+        let table_at = self.entries_at + self.entry_count * ENTRY_LEN;
+        let mut take = Take::new(self.bytes(table_at + number * BUCKET_LEN, 2 * BUCKET_LEN)?);
+        Some((take.u32("first").ok()? as usize, take.u32("next").ok()? as usize))
     }
 }
 
@@ -455,3 +356,6 @@ fn take_pack(take: &mut Take<'_>) -> Decoded<RunPack> {
     take.zeros(3, "reserved")?;
     Ok(RunPack { id, size, class, segment: take.u32("segment")? })
 }
+
+#[cfg(test)]
+mod tests;
