@@ -24,6 +24,7 @@ use crate::repository::gc::plan::{self, Doomed, Plan};
 use crate::repository::gc::retire::{self, Retired};
 use crate::repository::gc::{self, Dropped, reindex};
 use crate::repository::{Look, Packer, Repository};
+use crate::sync;
 
 /// Looks until what is owed could be copied: sources may go while they are read, if other compactions run.
 const LOOKS: usize = 3;
@@ -113,8 +114,7 @@ pub struct CompactReport {
 pub fn compact(repository: &Repository, options: &CompactOptions, monitor: &dyn Monitor) -> Result<CompactReport> {
     repository.check_writable()?;
     let watch = Stopwatch::start();
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(options.jobs.unwrap_or(0)).build();
-    let pool = pool.map_err(|error| Error::Internal(format!("cannot start threads: {error}")))?;
+    let pool = sync::pool(options.jobs)?;
     let mut report = pool.install(|| {
         let mut compaction = Compaction {
             repository,

@@ -39,6 +39,7 @@ pub use archives::{Archive, ArchiveListing};
 pub use commit::{Commit, References, Superseded};
 pub use events::Facts;
 pub use flips::{Flips, Stage};
+pub(crate) use index::Slots;
 pub use index::{CacheFolder, Index, IndexPack, Location, PackNumber, PackSet, PackState, Scanned, ScannedCopy};
 pub use look::Look;
 pub(crate) use mend::Verdict;

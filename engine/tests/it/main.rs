@@ -19,6 +19,7 @@ mod flips;
 mod format;
 mod golden;
 mod levels;
+mod life;
 #[path = "../machine/mod.rs"]
 mod machine;
 mod model;

@@ -4,7 +4,7 @@
 //!    every object that an archive refers to has a copy in such a pack; slots, marks, events and gc records are what their names say;
 //!    no archive that this client has seen is gone unexplained.
 //! 2. With `read_data` packs are read (packs.rs): their names, every block, every id; all of them, or a slice (slice.rs).
-//! 3. What is damaged is then traced to archives and paths (trace.rs).
+//! 3. All archives are walked on all cores (survey.rs). If anything is wrong with one, it is traced to archives and paths (trace.rs).
 //!
 //! Who has no key can verify every file by its name (files.rs).
 //!
@@ -26,6 +26,7 @@ mod packs;
 mod slice;
 mod small;
 mod structure;
+mod survey;
 mod trace;
 mod uncounted;
 
@@ -129,7 +130,7 @@ pub fn check(repository: &Repository, options: CheckOptions, monitor: &dyn Monit
     }
     let mut reading = CheckReport::default();
     small::files(repository, &mut reading)?;
-    structure_of_now(repository, monitor, &reading, &Lost::new(), Stopwatch::start())
+    structure_of_now(repository, options.jobs, monitor, &reading, &Lost::new(), Stopwatch::start())
 }
 
 /// The same, and of the packs a slice is read. `verified` says which were verified when, and is brought up to date, also when the user
@@ -151,12 +152,13 @@ pub fn check_slice(
     let mut look = Look::index_for_check(repository.core())?;
     let packs = structure::packs(repository, &mut look)?;
     Reading { repository, slice, jobs, watch, monitor }.read(&look, &packs, verified, &mut reading, &mut lost)?;
-    structure_of_now(repository, monitor, &reading, &lost, watch)
+    structure_of_now(repository, jobs, monitor, &reading, &lost, watch)
 }
 
 /// The structure, until it stood still while it was looked at.
 fn structure_of_now(
     repository: &Repository,
+    jobs: Option<usize>,
     monitor: &dyn Monitor,
     reading: &CheckReport,
     lost: &Lost,
@@ -164,7 +166,7 @@ fn structure_of_now(
 ) -> Result<CheckReport> {
     for attempt in 1.. {
         let mut report = reading.clone();
-        let before = structure::check(repository, monitor, &mut report, lost.clone())?;
+        let before = structure::check(repository, jobs, monitor, &mut report, lost.clone())?;
         let sound = report.findings.len() == reading.findings.len();
         if sound || attempt == ATTEMPTS || !structure::has_moved(repository, &before)? {
             report.duration = watch.elapsed();

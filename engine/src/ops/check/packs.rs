@@ -16,7 +16,7 @@ use crate::id::{ObjectId, PackId};
 use crate::progress::{Counters, Monitor};
 use crate::repository::{Look, Repository, purpose_of};
 use crate::store::Key;
-use crate::sync::lock;
+use crate::sync::{self, lock};
 
 /// What reading one pack found.
 #[derive(Default)]
@@ -104,8 +104,7 @@ pub(super) fn in_order<T: Sync>(
     items: &[T],
     each: &(dyn Fn(&T) -> Result<bool> + Sync),
 ) -> Result<()> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs.unwrap_or(0)).build();
-    let pool = pool.map_err(|error| Error::Internal(format!("cannot start threads: {error}")))?;
+    let pool = sync::pool(jobs)?;
     let next = AtomicUsize::new(0);
     let ended = pool.broadcast(|_| {
         while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {

@@ -18,6 +18,7 @@ use crate::ops::check::{self, CheckOptions, CheckReport};
 use crate::progress::Monitor;
 use crate::repository::Repository;
 use crate::store::{Key, Kind};
+use crate::sync;
 
 mod diagnose;
 mod objects;
@@ -80,8 +81,7 @@ pub fn repair(repository: &Repository, options: RepairOptions<'_>, monitor: &dyn
         ));
     }
     let watch = Stopwatch::start();
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(options.jobs.unwrap_or(0)).build();
-    let pool = pool.map_err(|error| Error::Internal(format!("cannot start threads: {error}")))?;
+    let pool = sync::pool(options.jobs)?;
     let mut report = pool.install(|| Repair { repository, options, monitor, report: RepairReport::default() }.run())?;
     report.duration = watch.elapsed();
     Ok(report)

@@ -22,6 +22,7 @@ use crate::ops::walk::{Entries, complete_xattrs, push_name};
 use crate::progress::Monitor;
 use crate::repository::{Archive, Reader, Repository};
 use crate::source::{AttributeOptions, Owners, Subject, Target, TargetDir, apply_attributes};
+use crate::sync;
 
 mod finish;
 mod place;
@@ -116,8 +117,7 @@ pub fn restore(
     let owners = Owners::new();
     let is_purged = || matches!(repository.has_manifest(archive.id), Ok(false));
     let report = Report::new(monitor, &is_purged);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(options.jobs.unwrap_or(0)).build();
-    let pool = pool.map_err(|error| Error::Internal(format!("cannot start threads: {error}")))?;
+    let pool = sync::pool(options.jobs)?;
     let attributes = AttributeOptions { owners: &owners, numeric_ids: options.numeric_ids };
     let context =
         Context { reader: &reader, target: target.as_ref(), options, attributes, report: &report, pool: &pool };

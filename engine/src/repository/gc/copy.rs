@@ -19,8 +19,8 @@ use crate::id::{ObjectId, PackId};
 use crate::progress::{Counters, Monitor};
 use crate::repository::gc::look::View;
 use crate::repository::gc::weigh::PackWeight;
-use crate::repository::index::{Slots, share};
-use crate::repository::{Location, Packer, Reader, Repository, Stored, purpose_of, rebuild};
+use crate::repository::index::share;
+use crate::repository::{Location, Packer, Reader, Repository, Slots, Stored, purpose_of, rebuild};
 use crate::store::Key;
 use crate::sync::lock;
 

@@ -22,8 +22,7 @@ use crate::format::block::Payload;
 use crate::format::references::{ObjectKind, references, roots as roots_of};
 use crate::id::{ArchiveId, ObjectId, PackId};
 use crate::progress::Monitor;
-use crate::repository::index::Slots;
-use crate::repository::{Archive, Index, Location, Reader, Repository};
+use crate::repository::{Archive, Index, Location, Reader, Repository, Slots};
 use crate::sync::lock;
 
 /// Most objects that are taken up at a time: they are sorted, so that each of their blocks is opened once.

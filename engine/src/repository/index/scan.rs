@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::merge::{Merged, Met, damaged};
-use super::{Index, LoadedRun, PackState};
+use super::{Index, LoadedRun, PackState, RunEntry};
 use crate::error::{Error, Result};
 use crate::format::file::Class;
 use crate::id::{FileId, ObjectId, PackId};
@@ -67,6 +67,15 @@ impl Slots {
     /// An object's slot; `None` if no run names it, or a page is damaged.
     pub(crate) fn of(&self, id: &ObjectId) -> Option<usize> {
         self.runs.iter().find_map(|loaded| Some(loaded.base + loaded.run.position(id)?))
+    }
+
+    /// Whether an object has a copy that a reader can try.
+    pub(crate) fn has_copy(&self, id: &ObjectId) -> bool {
+        let stands = |loaded: &LoadedRun, entry: RunEntry| {
+            let block = loaded.run.block(entry.block)?;
+            Some(*loaded.states.get(block.pack as usize)? != PackState::Absent)
+        };
+        self.runs.iter().any(|loaded| loaded.run.find(id).any(|entry| stands(loaded, entry) == Some(true)))
     }
 
     /// The object of a slot.
