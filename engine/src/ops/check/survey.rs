@@ -1,7 +1,8 @@
 //! All archives at once, on all cores: whether anything is wrong with any of them. Nearly always nothing is, and then nobody needs to know
 //! which path needs which object; trace.rs finds that out, one archive after another.
 //!
-//! Every tree, list and stamp is read once, whoever needs it. What was seen is a bit for each slot of the index.
+//! Every tree, list and stamp is read once, whoever needs it: also parts of directories and files, most of which are the same from night to
+//! night. What was seen is a bit for each slot of the index.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -10,13 +11,13 @@ use rayon::Scope;
 use super::Lost;
 use crate::crypto::Purpose;
 use crate::error::{Error, Result};
-use crate::format::DEPTH;
-use crate::format::list::Extent;
+use crate::format::list::{Extent, List};
+use crate::format::node::XattrsId;
 use crate::format::references::{ObjectKind, references};
+use crate::format::tree::Tree;
+use crate::format::{DEPTH, LEVELS};
 use crate::id::ObjectId;
-use crate::meta::{Content, NodeKind};
-use crate::ops::content::{InList, walk_list};
-use crate::ops::walk::Entries;
+use crate::meta::{Content, Node, NodeKind};
 use crate::progress::{Counters, Monitor};
 use crate::repository::{Archive, Reader, Slots};
 use crate::sync;
@@ -35,13 +36,14 @@ pub(super) fn sound_objects(
 ) -> Result<Option<u64>> {
     let slots = reader.index().slot_table();
     let bits = || Bits::new(slots.len());
+    let each_level = || (0..=LEVELS).map(|_| bits()).collect();
     let survey = Survey {
         reader,
         lost,
         monitor,
         held: bits(),
-        trees: bits(),
-        lists: bits(),
+        trees: each_level(),
+        lists: each_level(),
         stamps: bits(),
         slots,
         objects: AtomicU64::new(0),
@@ -66,8 +68,36 @@ pub(super) fn sound_objects(
 #[derive(Clone, Copy)]
 enum Ahead<'a> {
     Archive(&'a Archive),
-    /// A directory, and how deep it lies.
-    Directory(ObjectId, usize),
+    /// A tree: of a directory, or a part of one that the tree above has cut into parts. How deep the directory lies.
+    Tree {
+        id: ObjectId,
+        above: Level,
+        depth: usize,
+    },
+    /// A content list, or a part of one, and how much of a file it must cover.
+    List {
+        id: ObjectId,
+        above: Level,
+        length: u64,
+    },
+    Stamps(ObjectId),
+}
+
+impl Ahead<'_> {
+    fn id(&self) -> ObjectId {
+        match self {
+            Self::Archive(_) => ObjectId::zero(),
+            Self::Tree { id, .. } | Self::List { id, .. } | Self::Stamps(id) => *id,
+        }
+    }
+}
+
+/// The level of the tree or list above: 0 if there is none. Levels fall by one.
+type Level = u8;
+
+/// Whether a tree or list of this level, leaves being 0, may stand there.
+fn fits(level: u8, above: Level) -> bool {
+    level <= LEVELS && (above == 0 || above == level + 1)
 }
 
 struct Survey<'a> {
@@ -77,9 +107,9 @@ struct Survey<'a> {
     slots: Slots,
     /// Objects that have a copy.
     held: Bits,
-    /// Objects that were walked as what they are; who refers to one says what it is.
-    trees: Bits,
-    lists: Bits,
+    /// Objects that were walked as what they are, which is for those to say who refer to one: trees and lists by the level above.
+    trees: Vec<Bits>,
+    lists: Vec<Bits>,
     stamps: Bits,
     objects: AtomicU64,
     /// Walks that are under way.
@@ -96,10 +126,9 @@ impl<'a> Survey<'a> {
             if self.is_wrong.load(Ordering::Relaxed) || self.is_interrupted.load(Ordering::Relaxed) {
                 break;
             }
-            let walked = match next {
-                Ahead::Archive(archive) => self.archive(archive, &mut ahead),
-                Ahead::Directory(tree, depth) => self.directory(tree, depth, &mut ahead),
-            };
+            let behind = ahead.len();
+            let walked = self.take(next, &mut ahead);
+            self.sort(ahead.get_mut(behind..).unwrap_or_default());
             match walked {
                 Ok(()) => {}
                 Err(Error::Interrupted) => self.is_interrupted.store(true, Ordering::Relaxed),
@@ -117,79 +146,107 @@ impl<'a> Survey<'a> {
         self.tasks.fetch_sub(1, Ordering::Relaxed);
     }
 
+    fn take(&self, next: Ahead<'a>, ahead: &mut Vec<Ahead<'a>>) -> Result<()> {
+        if self.monitor.cancelled() {
+            return Err(Error::Interrupted);
+        }
+        match next {
+            Ahead::Archive(archive) => self.archive(archive, ahead),
+            Ahead::Tree { id, above, depth } => self.tree(id, above, depth, ahead),
+            Ahead::List { id, above, length } => self.list(id, above, length, ahead),
+            Ahead::Stamps(id) => self.stamps(id, ahead),
+        }
+    }
+
+    /// In the order in which they stand in packs: so each block is opened about once.
+    fn sort(&self, ahead: &mut [Ahead<'_>]) {
+        let index = self.reader.index();
+        ahead.sort_by_cached_key(|ahead| {
+            index.copies(&ahead.id()).first().map(|location| (location.pack, location.offset, location.position))
+        });
+    }
+
     fn archive(&self, archive: &Archive, ahead: &mut Vec<Ahead<'a>>) -> Result<()> {
         let manifest = &archive.manifest;
         for id in [Some(manifest.warnings).filter(|id| !id.is_zero()), manifest.root_xattrs].into_iter().flatten() {
             self.hold(&id)?;
         }
-        self.stamps(manifest.root_stamps)?;
-        if self.is_new(&self.trees, &manifest.root_tree())? {
-            ahead.push(Ahead::Directory(manifest.root_tree(), 1));
+        self.meet(Ahead::Stamps(manifest.root_stamps), ahead)?;
+        self.meet(Ahead::Tree { id: manifest.root_tree(), above: 0, depth: 1 }, ahead)
+    }
+
+    fn tree(&self, id: ObjectId, above: Level, depth: usize, ahead: &mut Vec<Ahead<'a>>) -> Result<()> {
+        let tree = Tree::decode(&self.reader.object(Purpose::Meta, &id)?).map_err(|_| wrong(&id))?;
+        let level = if let Tree::Branch { level, .. } = &tree { *level } else { 0 };
+        if !fits(level, above) || depth > DEPTH {
+            return Err(wrong(&id));
+        }
+        match tree {
+            Tree::Branch { level, parts } => {
+                let parts = parts.into_iter().map(|part| Ahead::Tree { id: part.id, above: level, depth });
+                parts.into_iter().try_for_each(|part| self.meet(part, ahead))
+            }
+            Tree::Leaf(nodes) => nodes.iter().try_for_each(|(node, xattrs)| self.node(node, *xattrs, depth, ahead)),
+        }
+    }
+
+    fn node(&self, node: &Node, xattrs: XattrsId, depth: usize, ahead: &mut Vec<Ahead<'a>>) -> Result<()> {
+        if let Some(counters) = self.monitor.counters() {
+            Counters::add(&counters.entries, 1);
+        }
+        if let Some(id) = xattrs {
+            self.hold(&id)?;
+        }
+        match node.kind {
+            NodeKind::Directory { tree: id } => self.meet(Ahead::Tree { id, above: 0, depth: depth + 1 }, ahead),
+            NodeKind::File { content: Content::Chunk(id), .. } => self.hold(&id).map(drop),
+            NodeKind::File { content: Content::List(id), size: length, .. } => {
+                self.meet(Ahead::List { id, above: 0, length }, ahead)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn list(&self, id: ObjectId, above: Level, length: u64, ahead: &mut Vec<Ahead<'a>>) -> Result<()> {
+        let list = List::decode(&self.reader.object(Purpose::Meta, &id)?).map_err(|_| wrong(&id))?;
+        let level = if let List::Branch { level, .. } = &list { *level } else { 0 };
+        if !fits(level, above) || list.covered() != length {
+            return Err(wrong(&id));
+        }
+        match list {
+            List::Branch { level: above, parts } => {
+                parts.into_iter().try_for_each(|(length, id)| self.meet(Ahead::List { id, above, length }, ahead))
+            }
+            List::Leaf(extents) => extents.into_iter().try_for_each(|extent| match extent {
+                Extent::Chunk { id, .. } => self.hold(&id).map(drop),
+                Extent::Zeros(_) | Extent::Hole(_) => Ok(()),
+            }),
+        }
+    }
+
+    fn stamps(&self, id: ObjectId, ahead: &mut Vec<Ahead<'a>>) -> Result<()> {
+        let bytes = self.reader.object(Purpose::Meta, &id)?;
+        let mut below = Vec::new();
+        references(ObjectKind::Stamps, &bytes, &mut |_, id| below.push(id)).map_err(|_| wrong(&id))?;
+        below.into_iter().try_for_each(|id| self.meet(Ahead::Stamps(id), ahead))
+    }
+
+    /// Adds what was met to what is ahead, if it comes for the first time as what it is.
+    fn meet(&self, met: Ahead<'a>, ahead: &mut Vec<Ahead<'a>>) -> Result<()> {
+        let id = met.id();
+        if id.is_zero() {
+            return Ok(());
+        }
+        let slot = self.hold(&id)?;
+        let walked = match met {
+            Ahead::Tree { above, .. } => self.trees.get(usize::from(above)),
+            Ahead::List { above, .. } => self.lists.get(usize::from(above)),
+            Ahead::Archive(_) | Ahead::Stamps(_) => Some(&self.stamps),
+        };
+        if walked.is_some_and(|walked| walked.set(slot)) {
+            ahead.push(met);
         }
         Ok(())
-    }
-
-    fn directory(&self, tree: ObjectId, depth: usize, ahead: &mut Vec<Ahead<'a>>) -> Result<()> {
-        if depth > DEPTH {
-            return Err(wrong(&tree));
-        }
-        let mut entries = Entries::new(tree);
-        while let Some((node, xattrs)) = entries.next(self.reader, &mut |part| self.hold(&part).map(drop))? {
-            if self.monitor.cancelled() {
-                return Err(Error::Interrupted);
-            }
-            if let Some(counters) = self.monitor.counters() {
-                Counters::add(&counters.entries, 1);
-            }
-            if let Some(id) = xattrs {
-                self.hold(&id)?;
-            }
-            match node.kind {
-                NodeKind::Directory { tree } if self.is_new(&self.trees, &tree)? => {
-                    ahead.push(Ahead::Directory(tree, depth + 1));
-                }
-                NodeKind::File { content: Content::Chunk(id), .. } => drop(self.hold(&id)?),
-                NodeKind::File { content: Content::List(id), size, .. } if self.is_new(&self.lists, &id)? => {
-                    self.list(id, size)?;
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn list(&self, root: ObjectId, size: u64) -> Result<()> {
-        let mut covered = 0u64;
-        walk_list(self.reader, root, &mut |met| {
-            match met {
-                InList::List(id) => drop(self.hold(&id)?),
-                InList::Extent(extent) => {
-                    covered = covered.checked_add(extent.length()).ok_or_else(|| wrong(&root))?;
-                    if let Extent::Chunk { id, .. } = extent {
-                        self.hold(&id)?;
-                    }
-                }
-            }
-            Ok(())
-        })?;
-        if covered == size { Ok(()) } else { Err(wrong(&root)) }
-    }
-
-    fn stamps(&self, root: ObjectId) -> Result<()> {
-        let mut ahead = vec![root];
-        while let Some(id) = ahead.pop() {
-            if id.is_zero() || !self.is_new(&self.stamps, &id)? {
-                continue;
-            }
-            let bytes = self.reader.object(Purpose::Meta, &id)?;
-            references(ObjectKind::Stamps, &bytes, &mut |_, id| ahead.push(id)).map_err(|_| wrong(&id))?;
-        }
-        Ok(())
-    }
-
-    /// Whether an object that is held comes for the first time as what these bits stand for.
-    fn is_new(&self, walked: &Bits, id: &ObjectId) -> Result<bool> {
-        Ok(walked.set(self.hold(id)?))
     }
 
     /// The slot of an object that has a copy.
