@@ -18,6 +18,9 @@ pub fn run(data: &[u8]) {
         assert!(percent <= 100, "more than the whole");
         assert_eq!(units::percent(&format!("{percent}%")), Ok(percent));
     }
+    if let Ok(share) = units::subset(text) {
+        assert_eq!(units::subset(&text.to_ascii_uppercase()), Ok(share), "{text:?}: a unit's case counts");
+    }
     times(text, other);
 }
 

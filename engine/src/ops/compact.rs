@@ -378,8 +378,29 @@ impl Compaction<'_> {
         Ok(free.map_or(most, |free| most.min(free - LEFT_FREE.min(free / 4))))
     }
 
+    /// Copies first what of these packs is alive: once they are condemned, a create that comes upon an object with no other copy stores it
+    /// again. Nothing else depends on it; what is owed when they are condemned is copied then.
+    fn prepare(&mut self, packs: &[Doomed]) -> Result<()> {
+        if packs.iter().all(|pack| pack.live == 0) {
+            return Ok(());
+        }
+        let imagined = Imagined { condemned: packs.iter().map(|pack| pack.id).collect(), ..Imagined::default() };
+        for _ in 0..LOOKS {
+            let view = self.look_imagining(&imagined)?;
+            match self.copy(&view) {
+                // What a source that is gone or damaged means is said when it is certain.
+                Ok(Owed::Left(_)) => {}
+                Ok(Owed::Nothing) => break,
+                Err(error) if is_full(&error) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     /// Rules 11 to 15, for these packs and for all that other compactions have condemned and not finished.
     fn round(&mut self, packs: &[Doomed]) -> Result<()> {
+        self.prepare(packs)?;
         let core = self.repository.core();
         let ids: Vec<PackId> = packs.iter().map(|pack| pack.id).collect();
         gc::condemn(core, &ids)?;

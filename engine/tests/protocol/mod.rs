@@ -8,9 +8,10 @@ use Place::{DeletedMark, Manifest, OkMark, Pack, Record, Segment};
 use Step::{
     Abandon, Adopt, CheckGc, CheckPacks, Condemn, ConfirmGc, ConfirmManifest, CopyPack, CopyRead, CopySegment, Delete,
     DeleteLook, DropPack, DropRecord, ExpireForget, ExpireLook, ExpireManifest, ExpireRecord, GiveWay, Index,
-    LookArchives, LookGc, LookIndex, LookPacks, Ok, Open, Pending, PruneDelete, PruneGc, PruneLook, PruneManifest,
-    Purge, PurgeLook, ReadLook, ReadPack, ReindexPut, ReindexRead, ReindexRemove, Report, RescueGc, RescueIndex,
-    RescuePacks, RescueRead, RescueSegment, RescueUpload, Supersede, Survey, TidyLook, TidyManifest, TidyMark, Upload,
+    LookArchives, LookGc, LookIndex, LookPacks, Ok, Open, Pending, PreparePack, PrepareSegment, PruneDelete, PruneGc,
+    PruneLook, PruneManifest, Purge, PurgeLook, ReadLook, ReadPack, ReindexPut, ReindexRead, ReindexRemove, Report,
+    RescueGc, RescueIndex, RescuePacks, RescueRead, RescueSegment, RescueUpload, Supersede, Survey, TidyLook,
+    TidyManifest, TidyMark, Upload,
 };
 use Verb::{Inspect, List, Put, Read, Remove};
 
@@ -117,6 +118,10 @@ pub(crate) enum Step {
     ExpireForget,
     /// *condemn*: whatever is read to choose the packs. Nothing depends on it.
     Survey,
+    /// *prepare*: what lives in packs that are to be condemned, in a new pack. Nothing depends on it.
+    PreparePack,
+    /// *prepare*: the segment that names it.
+    PrepareSegment,
     /// *condemn*: a record that names packs.
     Condemn,
     /// *look*: `gc/` is listed and read,
@@ -215,9 +220,9 @@ impl Step {
             CheckPacks => &[(List, Pack)],
             RescueRead | ReadPack => &[(Read, Pack), (Inspect, Pack)],
             CopyRead => COPIES,
-            Upload | RescueUpload | CopyPack => &[(Put, Pack)],
+            Upload | RescueUpload | PreparePack | CopyPack => &[(Put, Pack)],
             ReindexRead => &[(Read, Segment)],
-            Index | RescueSegment | Adopt | CopySegment | ReindexPut => &[(Put, Segment)],
+            Index | RescueSegment | Adopt | PrepareSegment | CopySegment | ReindexPut => &[(Put, Segment)],
             Pending => &[(Put, Manifest)],
             Abandon | Purge | ExpireManifest => &[(Remove, Manifest)],
             Ok => &[(Put, OkMark)],
@@ -290,7 +295,9 @@ fn followers(role: Role, previous: Option<Step>) -> Vec<&'static [Step]> {
         ExpireLook => vec![&[ExpireManifest, ExpireForget]],
         ExpireManifest => vec![&[ExpireLook, ExpireForget]],
         ExpireForget => vec![&[LookGc], ROUND],
-        Survey => vec![&[Adopt, LookGc, Condemn, TidyLook]],
+        Survey => vec![&[Adopt, PreparePack, LookGc, Condemn, TidyLook]],
+        PreparePack => vec![&[Survey, PrepareSegment, Condemn]],
+        PrepareSegment => vec![&[Survey, PreparePack, Condemn]],
         Adopt => vec![&[Survey, LookGc]],
         Condemn => vec![&[LookGc]],
         LookGc => vec![&[LookArchives]],
@@ -384,6 +391,8 @@ pub(crate) const STEPS: &[Step] = &[
     ExpireManifest,
     ExpireForget,
     Survey,
+    PreparePack,
+    PrepareSegment,
     Condemn,
     LookGc,
     LookArchives,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use crate::error::Result;
-use crate::id::{ArchiveId, ObjectId};
+use crate::id::{ArchiveId, ObjectId, PackId};
 use crate::progress::Monitor;
 use crate::repository::gc::live::{Live, Unreadable};
 use crate::repository::gc::weigh::{Weights, weigh};
@@ -55,6 +55,8 @@ impl Manifests {
 pub(crate) struct Imagined {
     /// Archives that are no roots.
     pub gone: HashSet<ArchiveId>,
+    /// Packs that are condemned.
+    pub condemned: HashSet<PackId>,
     /// Packs that no segment names are read as if one did.
     pub adopted: bool,
     /// What is made of trees and lists that cannot be opened.
@@ -75,6 +77,7 @@ pub(crate) fn look(
     let listed: BTreeSet<ArchiveId> =
         repository.list_archives()?.manifests.into_iter().filter(|id| !imagined.gone.contains(id)).collect();
     let roots = manifests.read(repository, &listed)?;
+    look.condemned.extend(&imagined.condemned);
     look.list_index_and_packs(core)?;
     let index = Arc::new(repository.load_whole_index_of(&look)?);
     if imagined.adopted {

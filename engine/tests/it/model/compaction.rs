@@ -26,6 +26,8 @@ pub(crate) struct Compaction {
     pub(crate) tidies: bool,
     /// Looks around before it condemns. Nothing depends on it.
     pub(crate) surveys: bool,
+    /// So many packs it puts before it condemns, each with what is in one that stands; after a survey. Nothing depends on it.
+    pub(crate) prepares: u16,
     /// Follows references through packs before it copies.
     pub(crate) walks: bool,
     /// Copies chunk by chunk, and replaces segment by segment.
@@ -122,7 +124,7 @@ impl Compaction {
             let condemns = garbage(scenario, world) != 0;
             return vec![if condemns { Step::Condemn } else { look(rules)[0] }];
         }
-        let mut steps = Vec::new();
+        let mut steps = self.prepare(world, process);
         if self.surveys && process.last() != Some(Step::Survey) {
             steps.push(Step::Survey);
         }
@@ -138,6 +140,19 @@ impl Compaction {
         }
         if process.last() == Some(Step::Survey) && unnamed(world) != 0 {
             steps.push(Step::Adopt);
+        }
+        steps
+    }
+
+    /// Copies before it condemns.
+    fn prepare(&self, world: &World, process: &Process) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let begun = matches!(process.last(), Some(Step::Survey | Step::PreparePack | Step::PrepareSegment));
+        if begun && process.looks < self.prepares && world.standing != 0 {
+            steps.push(Step::PreparePack);
+        }
+        if process.fresh != 0 && process.last() != Some(Step::Survey) {
+            steps.push(Step::PrepareSegment);
         }
         steps
     }
@@ -317,7 +332,12 @@ impl Role for Compaction {
             Step::ExpireRecord | Step::ExpireLook | Step::ExpireManifest | Step::ExpireForget => {
                 self.decide(scenario, world, process, last)
             }
-            Step::Survey => self.begin_round(scenario, world, process),
+            Step::Survey | Step::PreparePack | Step::PrepareSegment => {
+                let mut steps = self.begin_round(scenario, world, process);
+                // What was put and not named is left for others to find.
+                steps.retain(|step| last == Step::Survey || !matches!(step, Step::LookGc | Step::TidyLook));
+                steps
+            }
             Step::Adopt => vec![look(rules)[0], Step::Survey],
             Step::LookGc if rules.has(GcBeforeRecord) => self.begin_round(scenario, world, process),
             Step::Condemn => vec![look(rules)[0]],
@@ -391,6 +411,7 @@ impl Role for Compaction {
                 world.put_segment(unnamed, scenario.rules.has(SegmentNameFromContent));
                 process.fresh = 0;
             }),
+            Step::PreparePack | Step::PrepareSegment => self.put_prepared(step, turn),
             Step::Condemn => self.condemn(turn),
             Step::CopyRead => self.read_copies(turn),
             Step::CopyPack | Step::CopySegment => self.put_copies(step, turn),

@@ -29,6 +29,7 @@ const ONE: Compaction = Compaction {
     expires: false,
     tidies: false,
     surveys: false,
+    prepares: 0,
     walks: false,
     splits: false,
     merges: false,
@@ -41,6 +42,7 @@ const FULL: Compaction = Compaction { expires: true, tidies: true, ..ONE };
 const FULL_TWICE: Compaction = Compaction { runs: 2, ..FULL };
 const SURVEYING: Compaction = Compaction { surveys: true, merges: true, rounds: 2, ..FULL };
 const SURVEYING_ONCE: Compaction = Compaction { rounds: 1, ..SURVEYING };
+const PREPARING: Compaction = Compaction { prepares: 2, surveys: true, ..ONE };
 const MERGING: Compaction = Compaction { merges: true, ..ONE };
 const ONCE: Writer = Writer { attempts: 1, ..WRITER };
 /// Needs one chunk.
@@ -81,6 +83,8 @@ pub(crate) fn scenario(name: &str, rules: Rules) -> Scenario {
         "split" => (&[(A, true), (B, false)], A, &[W(SPLITTING), C(Compaction { splits: true, merges: true, ..PAIR })]),
         "splitx2" => (&[(A | B, true)], A, &[W(SPLITTING), C(TWICE)]),
         "survey" => (&[(A, true)], A, &[W(ONCE), C(SURVEYING)]),
+        "prepare" => (&[(A, true)], A, &[W(ONCE), C(PREPARING)]),
+        "prepare2" => (&[(A, true)], A, &[C(Compaction { prepares: 1, ..PREPARING }), C(ONE)]),
         "walk" => (&[(A, true), (B, true)], A | B, &[C(WALKING), D(Deleter)]),
         "walk2" => (&[(A | B, true)], A | B, &[C(Compaction { tidies: false, rounds: 1, ..WALKING }), C(ONE)]),
         _ => panic!("no scenario {name}"),

@@ -37,7 +37,7 @@ pub(crate) fn golden(seeds: &mut Seeds) -> Result<()> {
             Kind::Archives if key.name().len() == 64 => manifest(seeds, &repository, &name, bytes)?,
             Kind::Archives => mark(seeds, key, &name, bytes),
             Kind::Packs => block(seeds, &repository, &name, bytes)?,
-            Kind::Events | Kind::Gc | Kind::Sessions => {}
+            Kind::Events | Kind::Gc | Kind::Sessions | Kind::Quarantine => {}
         }
     }
     objects(seeds, &repository)?;

@@ -16,6 +16,24 @@ impl Compaction {
         singles(set).take(if self.honest { 1 } else { usize::MAX })
     }
 
+    /// Copies of what is in a pack; then a segment for all that was put.
+    pub(super) fn put_prepared(&self, step: Step, turn: &mut Turn<'_>) {
+        let rules = turn.scenario.rules;
+        if step == Step::PrepareSegment {
+            return turn.take(step, |world, process| {
+                world.put_segment(process.fresh, rules.has(SegmentNameFromContent));
+                process.fresh = 0;
+            });
+        }
+        for source in self.each(turn.world.standing) {
+            turn.take(step, |world, process| {
+                let chunks = world.chunks(source);
+                process.fresh |= world.put_pack(chunks, rules.has(NameFromContent));
+                process.looks += 1;
+            });
+        }
+    }
+
     pub(super) fn condemn(&self, turn: &mut Turn<'_>) {
         let world = turn.world;
         let all = garbage(turn.scenario, world);
@@ -24,7 +42,7 @@ impl Compaction {
             if chosen {
                 turn.take(Step::Condemn, |world, process| {
                     process.mine = world.put_record(Record { packs, archives: NO_ARCHIVES });
-                    process.asked = 0;
+                    (process.asked, process.fresh, process.looks) = (0, 0, 0);
                 });
             }
         }
