@@ -209,14 +209,20 @@ impl Report {
         let _ = writeln!(
             out,
             "\nvault create of a night on a core of its own: {without:.3} s alone (median of {}), {other:.3} s while another repository is \
-             compacted (of {}), {with:.3} s while this one is (of {}): {} and {} times as long.",
+             compacted (of {}, the longest {:.3} s), {with:.3} s while this one is (of {}, the longest {:.3} s): {} and {} times as long.",
             alone.len(),
             apart.len(),
+            longest(apart),
             beside.len(),
+            longest(beside),
             ratio(other, Some(without)),
             ratio(with, Some(without))
         );
     }
+}
+
+fn longest(seconds: &[f64]) -> f64 {
+    seconds.iter().copied().fold(0.0, f64::max)
 }
 
 #[cfg(test)]

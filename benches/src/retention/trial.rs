@@ -117,11 +117,11 @@ impl<'a> Copy<'a> {
         std::thread::scope(|scope| {
             let compaction = scope.spawn(|| measure(&compact, &compacted.scratch.join("log")));
             loop {
-                let seconds = self.next_night(volume)?.wall_seconds;
+                // The last one too, which ends after it: one that waited for the compaction must not go unseen.
+                nights.push(self.next_night(volume)?.wall_seconds);
                 if compaction.is_finished() {
                     break;
                 }
-                nights.push(seconds);
             }
             compaction.join().map_err(|_| anyhow::anyhow!("the thread of the compaction failed"))?
         })

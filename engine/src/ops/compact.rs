@@ -7,7 +7,7 @@
 //!    what is partly dead, no more at a time than there is room for. Each round leaves the repository whole, whether or not another follows.
 //! 4. Marks without a manifest go, and the files of sessions that are over.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::clock::Stopwatch;
@@ -25,6 +25,12 @@ use crate::repository::gc::retire::{self, Retired};
 use crate::repository::gc::{self, Dropped, reindex};
 use crate::repository::{Look, Packer, Repository};
 use crate::sync;
+
+mod report;
+
+use report::sizes;
+
+pub use report::CompactReport;
 
 /// Looks until what is owed could be copied: sources may go while they are read, if other compactions run.
 const LOOKS: usize = 3;
@@ -65,45 +71,6 @@ impl Default for CompactOptions {
             jobs: None,
         }
     }
-}
-
-/// What a compaction did, or on a dry run what one would do.
-#[derive(Clone, Debug, Default)]
-pub struct CompactReport {
-    /// Deleted archives that are gone for good.
-    pub purged: u64,
-    /// Pending archives of dead runs.
-    pub expired: u64,
-    /// Packs that nobody needs, kept because their run may be alive or be repeated.
-    pub spared: u64,
-    /// Packs at the beginning.
-    pub packs_before: u64,
-    /// Bytes of packs and index segments at the beginning.
-    pub bytes_before: u64,
-    /// Packs removed of which nothing was needed.
-    pub dead_packs: u64,
-    /// Their bytes.
-    pub dead_bytes: u64,
-    /// Packs removed after what was needed of them was copied.
-    pub rewritten_packs: u64,
-    /// Their bytes.
-    pub rewritten_bytes: u64,
-    /// Bytes of sealed blocks that were read to be copied.
-    pub copied_bytes: u64,
-    /// Packs written.
-    pub new_packs: u64,
-    /// Their bytes.
-    pub new_bytes: u64,
-    /// Index segments at the beginning.
-    pub segments_before: u64,
-    /// Index segments at the end.
-    pub segments_after: u64,
-    /// By how much the packs and index segments have become smaller.
-    pub freed_bytes: u64,
-    /// Why no more was done.
-    pub left: Vec<String>,
-    /// How long it took.
-    pub duration: Duration,
 }
 
 /// Frees the space of what no archive needs. Other hosts may do anything at the same time, compacting included.
@@ -148,15 +115,15 @@ impl Compaction<'_> {
         let counting = self.manifests.read(self.repository, &counting)?;
         let patience = Patience::read(core, &counting, self.options.grace)?;
         let mut retired = retire::retired(self.repository, &listing, &counting, &patience, self.options.grace)?;
-        self.note_strange(&retired);
+        self.report.note_strange(&retired);
         // Before anything is deleted it is certain that nothing is missing that a root needs.
         let (view, adopted) = self.survey(&mut retired)?;
         let plan = plan::choose(core, &view, &patience, self.options.threshold)?;
-        self.describe(&view, &plan);
+        self.report.describe(&view, &plan);
         if self.options.dry_run {
             self.report.purged = retired.purged.len() as u64;
             self.report.expired = retired.stale.len() as u64;
-            self.foretell(&view, &plan);
+            self.report.foretell(self.options, &view, &plan);
             return Ok(());
         }
         self.retire(&retired)?;
@@ -171,15 +138,6 @@ impl Compaction<'_> {
         self.report.freed_bytes = self.report.bytes_before.saturating_sub(bytes);
         self.report.segments_after = segments;
         Ok(())
-    }
-
-    fn note_strange(&mut self, retired: &Retired) {
-        let mut note = |ids: &[ArchiveId], what: &str| {
-            self.report.left.extend(ids.iter().map(|id| format!("archive aid:{id} {what}")));
-        };
-        note(&retired.unmarked, "has lost its mark and is kept; run `vault check`");
-        note(&retired.protected, "is deleted and protected, and is kept: undelete or unprotect it");
-        note(&retired.bereft, "has a mark and no manifest: it was lost, or its run was cut off while it was given up");
     }
 
     /// What there will be when the archives that do not count are gone, and whether packs that no segment names are needed for it.
@@ -282,52 +240,6 @@ impl Compaction<'_> {
         Error::Incomplete { object: object.to_hex(), place, needed_by: named(&harms) }
     }
 
-    fn describe(&mut self, view: &View, plan: &Plan) {
-        let (packs, bytes, segments) = sizes(&view.look);
-        self.report.packs_before = packs;
-        self.report.bytes_before = bytes;
-        self.report.segments_before = segments;
-        self.report.segments_after = segments;
-        self.report.spared = plan.spared;
-        if plan.strange > 0 {
-            let message = format!(
-                "{} packs have another size than the index says and are left alone; run `vault check`",
-                plan.strange
-            );
-            self.report.left.push(message);
-        }
-    }
-
-    /// What the rounds would do.
-    fn foretell(&mut self, view: &View, plan: &Plan) {
-        let condemned = view.look.packs.iter().filter(|(id, _)| view.look.condemned.contains(id));
-        let condemned: Vec<u64> = condemned.map(|(_, size)| *size).collect();
-        self.report.dead_packs = (plan.dead.len() + condemned.len()) as u64;
-        self.report.dead_bytes = plan.dead.iter().map(|pack| pack.size).chain(condemned).sum();
-        let mut budget = self.options.max_repack.unwrap_or(u64::MAX);
-        for pack in &plan.rewrite {
-            if pack.live > budget {
-                self.note_budget();
-                break;
-            }
-            budget -= pack.live;
-            self.report.rewritten_packs += 1;
-            self.report.rewritten_bytes += pack.size;
-            self.report.copied_bytes += pack.live;
-        }
-        if self.options.max_duration.is_some() && !plan.rewrite.is_empty() {
-            self.report
-                .left
-                .push("how much of the rewriting --max-duration leaves time for is not foretold".to_owned());
-        }
-        let gained = self.report.rewritten_bytes.saturating_sub(self.report.copied_bytes);
-        self.report.freed_bytes = self.report.dead_bytes + gained;
-    }
-
-    fn note_budget(&mut self) {
-        self.report.left.push("more packs are partly dead: --max-repack is reached".to_owned());
-    }
-
     fn rounds(&mut self, plan: &Plan, unfinished: bool) -> Result<()> {
         if self.fits_in_one_round(plan)? {
             let all = [plan.dead.as_slice(), plan.rewrite.as_slice()].concat();
@@ -351,7 +263,7 @@ impl Compaction<'_> {
                         .left
                         .push("more packs are partly dead: the disk has no room to copy what lives in them".to_owned());
                 } else {
-                    self.note_budget();
+                    self.report.note_budget();
                 }
                 break;
             };
@@ -411,7 +323,7 @@ impl Compaction<'_> {
             match self.copy(&view) {
                 Ok(Owed::Nothing) => {
                     let dropped = self.reindex_and_drop(&view)?;
-                    self.note_dropped(packs, &dropped);
+                    self.report.note_dropped(packs, &dropped);
                     return gc::drop_records(core, &view);
                 }
                 Ok(Owed::Left(lost)) if looks == LOOKS => return Err(self.unreadable(&view, &lost)),
@@ -422,25 +334,10 @@ impl Compaction<'_> {
                     if idle.is_empty() {
                         return Err(error);
                     }
-                    self.note_dropped(packs, &idle);
+                    self.report.note_dropped(packs, &idle);
                 }
                 Err(error) => return Err(error),
             }
-        }
-    }
-
-    /// Packs that were to be copied in part count as rewritten, all others as dead.
-    fn note_dropped(&mut self, doomed: &[Doomed], dropped: &[Dropped]) {
-        let in_part: HashSet<PackId> = doomed.iter().filter(|pack| pack.live > 0).map(|pack| pack.id).collect();
-        let report = &mut self.report;
-        for pack in dropped {
-            let (count, bytes) = if in_part.contains(&pack.id) {
-                (&mut report.rewritten_packs, &mut report.rewritten_bytes)
-            } else {
-                (&mut report.dead_packs, &mut report.dead_bytes)
-            };
-            *count += 1;
-            *bytes += pack.size;
         }
     }
 
@@ -509,10 +406,4 @@ fn batch(packs: &[Doomed], room: u64) -> usize {
             sum <= room
         })
         .count()
-}
-
-/// Packs; bytes of packs and index segments; index segments.
-fn sizes(look: &Look) -> (u64, u64, u64) {
-    let bytes = look.packs.values().sum::<u64>() + look.segments.values().sum::<u64>();
-    (look.packs.len() as u64, bytes, look.segments.len() as u64)
 }

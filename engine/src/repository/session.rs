@@ -41,18 +41,23 @@ impl Session {
         Ok(session)
     }
 
-    /// A new file; then the older one goes.
+    /// A new file; then the older one goes, where files may be removed.
     pub(crate) fn renew(&mut self) -> Result<()> {
         let older = std::mem::replace(&mut self.number, next_number(&self.core));
         self.record.time = clock::now();
         self.put()?;
-        self.core.store.remove(&Key::session(&self.core.session, older))?;
+        self.remove(older);
         Ok(())
     }
 
     /// Nobody needs to be patient with what this session put any more.
     pub(crate) fn end(mut self) {
         self.ended = true;
+    }
+
+    /// Whoever finds one that stays sees a session that is no longer renewed: it costs nothing but a line in a listing.
+    fn remove(&self, number: u64) {
+        let _ = self.core.store.remove(&Key::session(&self.core.session, number));
     }
 
     fn put(&self) -> Result<()> {
@@ -70,8 +75,7 @@ fn next_number(core: &Core) -> u64 {
 impl Drop for Session {
     fn drop(&mut self) {
         if self.ended || self.record.series.is_empty() {
-            // Whoever finds it later sees a session that is no longer renewed: it costs nothing but a line in a listing.
-            let _ = self.core.store.remove(&Key::session(&self.core.session, self.number));
+            self.remove(self.number);
         }
     }
 }

@@ -120,6 +120,18 @@ fn is(kind: StoreErrorKind) -> impl Fn(Error) -> Result<(), Error> {
 }
 
 #[test]
+fn where_nothing_may_be_deleted_archives_are_made_all_the_same() {
+    let mut world = World::new();
+    let append_only = Limited::new(&world.store, Limits { keeps_all: true, ..Limits::default() });
+    for night in 0..3 {
+        world.write("file", noise(night, 30_000));
+        let created = sample::try_archive(&sample::open(append_only.clone()), &world.source()).unwrap();
+        world.kept.insert(created.archive.unwrap().id, sample::files(&world.source()));
+    }
+    world.assert_whole();
+}
+
+#[test]
 fn where_nothing_may_be_deleted_it_says_so_and_copies_nothing_twice() {
     let with_archives_to_purge = partly_dead();
     let without = partly_dead();
