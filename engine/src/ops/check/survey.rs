@@ -182,9 +182,8 @@ impl<'a> Survey<'a> {
             return Err(wrong(&id));
         }
         match tree {
-            Tree::Branch { level, parts } => {
-                let parts = parts.into_iter().map(|part| Ahead::Tree { id: part.id, above: level, depth });
-                parts.into_iter().try_for_each(|part| self.meet(part, ahead))
+            Tree::Branch { level: above, parts } => {
+                parts.into_iter().try_for_each(|part| self.meet(Ahead::Tree { id: part.id, above, depth }, ahead))
             }
             Tree::Leaf(nodes) => nodes.iter().try_for_each(|(node, xattrs)| self.node(node, *xattrs, depth, ahead)),
         }
