@@ -184,21 +184,6 @@ pub fn compress_block(content: &BlockContent<'_>, setting: Compression) -> Resul
 }
 
 impl Compressed {
-    /// A block of another pack, as it can be sealed into this one: compressed as it is. `opened` is what it was opened in.
-    pub(crate) fn taken_over(head: &Head, mut opened: Vec<u8>) -> Self {
-        // Opened in place: the plaintext of the body stands where it was sealed.
-        opened.drain(..(HEAD_LEN + NONCE_LEN).min(opened.len()));
-        opened.truncate((head.body_length as usize).saturating_sub(SEAL_OVERHEAD));
-        Self {
-            body: opened,
-            codec: head.codec,
-            level: head.level,
-            stored_length: head.stored_length,
-            plain_length: head.plain_length,
-            count: head.count,
-        }
-    }
-
     /// Length in the pack: head and body.
     pub fn sealed_length(&self) -> usize {
         HEAD_LEN + self.body.len() + SEAL_OVERHEAD
@@ -333,6 +318,16 @@ pub struct Payload {
 }
 
 impl Payload {
+    fn decode(head: Head, body: &[u8]) -> Opened<Self> {
+        let (entries, plain) = decode_body(&head, body)?;
+        let block = OpenBlock { entries, plain, head };
+        let starts = block.starts();
+        if starts.last() != Some(&block.plain.len()) {
+            return Err(Take::new(&[]).error("directory", "its lengths are not those of the payload").into());
+        }
+        Ok(Self { block, starts })
+    }
+
     /// The directory.
     pub fn entries(&self) -> &[Entry] {
         &self.block.entries
@@ -341,6 +336,11 @@ impl Payload {
     /// What the head said.
     pub fn head(&self) -> &Head {
         &self.block.head
+    }
+
+    /// How long it is.
+    pub fn plain_length(&self) -> usize {
+        self.block.plain.len()
     }
 
     /// The bytes of one object, whose id has been computed over them.
@@ -379,18 +379,38 @@ pub fn open_block(ring: &KeyRing, cipher: &FileCipher, purpose: Purpose, sealed:
     Ok(payload.block)
 }
 
-/// The same but for the ids, which are computed when objects are asked for. `sealed` then holds what `Compressed::taken_over` takes.
+/// The same but for the ids, which are computed when objects are asked for.
 ///
 /// # Errors
 /// Whatever does not match.
 pub fn open_block_payload(cipher: &FileCipher, sealed: &mut [u8]) -> Opened<Payload> {
-    let (head, entries, plain) = open_payload(cipher, sealed)?;
-    let block = OpenBlock { entries, plain, head };
-    let starts = block.starts();
-    if starts.last() != Some(&block.plain.len()) {
-        return Err(Take::new(&[]).error("directory", "its lengths are not those of the payload").into());
-    }
-    Ok(Payload { block, starts })
+    let (head, body) = unseal_block(cipher, sealed)?;
+    Payload::decode(head, body)
+}
+
+/// The same, and the block as it can be sealed into another pack, compressed as it is; with the hash of what was opened, taken before
+/// anything else was done with it. If it still has that hash when it has been sealed, what was sealed is what the payload was made of.
+///
+/// # Errors
+/// Whatever does not match.
+pub(crate) fn open_block_to_move(
+    cipher: &FileCipher,
+    mut sealed: Vec<u8>,
+) -> Opened<(Payload, Compressed, blake3::Hash)> {
+    let (head, body) = unseal_block(cipher, &mut sealed)?;
+    let length = body.len();
+    sealed.drain(..HEAD_LEN + NONCE_LEN);
+    sealed.truncate(length);
+    let hash = blake3::hash(&sealed);
+    let compressed = Compressed {
+        body: sealed,
+        codec: head.codec,
+        level: head.level,
+        stored_length: head.stored_length,
+        plain_length: head.plain_length,
+        count: head.count,
+    };
+    Ok((Payload::decode(head, compressed.body())?, compressed, hash))
 }
 
 /// Opens a trailer and gives its payload.
@@ -403,18 +423,32 @@ pub fn open_trailer(cipher: &FileCipher, sealed: &mut [u8]) -> Opened<Vec<u8>> {
 }
 
 fn open_payload(cipher: &FileCipher, sealed: &mut [u8]) -> Opened<(Head, Vec<Entry>, Vec<u8>)> {
+    let (head, body) = unseal_block(cipher, sealed)?;
+    let (entries, plain) = decode_body(&head, body)?;
+    Ok((head, entries, plain))
+}
+
+/// Opens head and body in place: the plaintext of the body stands where it was sealed, behind the head and its nonce.
+fn unseal_block<'s>(cipher: &FileCipher, sealed: &'s mut [u8]) -> Opened<(Head, &'s [u8])> {
     let (head, head_plain) = open_head(cipher, sealed)?;
-    let short = || Take::new(&[]).error("block body", "the pack ends in it");
     let end = HEAD_LEN + head.body_length as usize;
     let body = sealed.get_mut(HEAD_LEN..end).ok_or_else(short)?;
     let body = cipher.unseal(Record::Body, &head_plain, body)?;
+    Ok((head, body))
+}
+
+fn decode_body(head: &Head, body: &[u8]) -> Opened<(Vec<Entry>, Vec<u8>)> {
     let (directory, rest) = body.split_at_checked(head.count as usize * ENTRY_LEN).ok_or_else(short)?;
     let (stored, zeros) = rest.split_at_checked(head.stored_length as usize).ok_or_else(short)?;
     if zeros.iter().any(|&byte| byte != 0) {
         return Err(Take::new(&[]).error("block body", "padding that is not zero").into());
     }
-    let plain = decompress(&head, stored)?;
-    Ok((head, decode_directory(directory)?, plain))
+    let plain = decompress(head, stored)?;
+    Ok((decode_directory(directory)?, plain))
+}
+
+fn short() -> FormatError {
+    Take::new(&[]).error("block body", "the pack ends in it").into()
 }
 
 fn decompress(head: &Head, stored: &[u8]) -> Opened<Vec<u8>> {

@@ -2,7 +2,8 @@
 //!
 //! A block's ids are recomputed from the buffer that was sealed, after it was sealed: whatever changed between the computing of an id and
 //! the cipher's last byte shows there, in the plaintext, in the compressor or in the buffer. What happens to the sealed bytes shows only when
-//! they are opened, which costs as much again: one block in 16 is.
+//! they are opened, which costs as much again: one block in 16 is. A block that a compaction moves as it is has its ids computed when it is
+//! opened; that it was sealed unchanged is told by a hash.
 
 use std::fmt;
 use std::str::FromStr;
@@ -92,6 +93,14 @@ pub fn recompute_ids(ring: &KeyRing, purpose: Purpose, block: &Compressed, entri
         }),
     };
     if is_right { Ok(()) } else { Err(altered()) }
+}
+
+/// Whether what was sealed as a block's body still is what it was when it was opened: for one that moves as it is from pack to pack.
+///
+/// # Errors
+/// `Altered` if it is not.
+pub(crate) fn has_hash(block: &Compressed, hash: &blake3::Hash) -> Result<()> {
+    if blake3::hash(block.body()) == *hash { Ok(()) } else { Err(altered()) }
 }
 
 fn have_ids(ring: &KeyRing, purpose: Purpose, plain: &[u8], entries: &[Entry]) -> bool {

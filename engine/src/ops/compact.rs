@@ -3,7 +3,7 @@
 //! 1. A survey of what there will be without the archives that do not count: what lives, how much of each pack; which packs should go.
 //!    Something missing ends it here, before anything is deleted.
 //! 2. Deleted archives are purged, pending ones of dead runs expired.
-//! 3. Rounds of condemn, look, copy, reindex, drop: one, if there is room enough; else first what is wholly dead, which needs no room, then
+//! 3. Rounds of prepare, condemn, look, copy, reindex, drop: one, if there is room enough; else first what is wholly dead, which needs no room, then
 //!    what is partly dead, no more at a time than there is room for. Each round leaves the repository whole, whether or not another follows.
 //! 4. Marks without a manifest go, and the files of sessions that are over.
 
@@ -259,9 +259,7 @@ impl Compaction<'_> {
             let taken = batch(rest, room.min(budget));
             let Some((now, later)) = rest.split_at_checked(taken).filter(|(now, _)| !now.is_empty()) else {
                 if room < budget {
-                    self.report
-                        .left
-                        .push("more packs are partly dead: the disk has no room to copy what lives in them".to_owned());
+                    self.report.note_no_room();
                 } else {
                     self.report.note_budget();
                 }
@@ -291,30 +289,33 @@ impl Compaction<'_> {
     }
 
     /// Copies first what of these packs is alive: once they are condemned, a create that comes upon an object with no other copy stores it
-    /// again. Nothing else depends on it; what is owed when they are condemned is copied then.
-    fn prepare(&mut self, packs: &[Doomed]) -> Result<()> {
+    /// again. Nothing else depends on it; what is owed when they are condemned is copied then. Gives those that may be condemned: on a full
+    /// disk only what is dead.
+    fn prepare<'p>(&mut self, packs: &'p [Doomed]) -> Result<Vec<&'p Doomed>> {
         if packs.iter().all(|pack| pack.live == 0) {
-            return Ok(());
+            return Ok(packs.iter().collect());
         }
         let imagined = Imagined { condemned: packs.iter().map(|pack| pack.id).collect(), ..Imagined::default() };
-        for _ in 0..LOOKS {
+        for look in 1..=LOOKS {
             let view = self.look_imagining(&imagined)?;
             match self.copy(&view) {
-                // What a source that is gone or damaged means is said when it is certain.
+                Ok(Owed::Left(lost)) if look == LOOKS && !lost.is_empty() => return Err(self.unreadable(&view, &lost)),
                 Ok(Owed::Left(_)) => {}
                 Ok(Owed::Nothing) => break,
-                Err(error) if is_full(&error) => break,
+                Err(error) if is_full(&error) => {
+                    self.report.note_no_room();
+                    return Ok(packs.iter().filter(|pack| pack.live == 0).collect());
+                }
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(packs.iter().collect())
     }
 
     /// Rules 11 to 15, for these packs and for all that other compactions have condemned and not finished.
     fn round(&mut self, packs: &[Doomed]) -> Result<()> {
-        self.prepare(packs)?;
+        let ids: Vec<PackId> = self.prepare(packs)?.iter().map(|pack| pack.id).collect();
         let core = self.repository.core();
-        let ids: Vec<PackId> = packs.iter().map(|pack| pack.id).collect();
         gc::condemn(core, &ids)?;
         let mut looks = 0;
         loop {

@@ -1,5 +1,6 @@
 //! A repository: keys, packs, index and commit joined over a store. Knows nothing of directories or databases.
 
+use std::collections::HashSet;
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
@@ -170,8 +171,15 @@ impl Repository {
 
     /// Loads the index for a writer. Packs that no segment names, left by a run that was killed, are put into a segment of ours and used again.
     pub(crate) fn load_index_and_adopt(&self) -> Result<(Index, Vec<FileId>)> {
+        self.load_index_and_adopt_without(&HashSet::new())
+    }
+
+    /// The same as if there were none of these segments, which are damaged and are about to go: what the cache remembers of them must not
+    /// keep their packs from getting another.
+    pub(crate) fn load_index_and_adopt_without(&self, segments: &HashSet<FileId>) -> Result<(Index, Vec<FileId>)> {
         self.check_writable()?;
-        let look = Look::index(&self.core)?;
+        let mut look = Look::index(&self.core)?;
+        look.segments.retain(|id, _| !segments.contains(id));
         let mut index = self.load_index_of(&look)?;
         let mut adopted = Vec::new();
         for packs in segment_groups(rebuild::orphans(&self.core, &look, &index)?) {

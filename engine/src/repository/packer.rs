@@ -17,7 +17,7 @@ use crate::format::BLOCK_OBJECTS;
 use crate::format::block::{BlockContent, BlockKind, Compressed, Entry, SealedBlock, compress_block};
 use crate::format::file::Class;
 use crate::format::records::Verb;
-use crate::format::verify::{Verify, open_sealed, open_sealed_head, recompute_ids};
+use crate::format::verify::{Verify, has_hash, open_sealed, open_sealed_head, recompute_ids};
 use crate::id::{FileId, ObjectId, PackId};
 use crate::repository::open_pack::OpenPack;
 use crate::repository::session::Announcement;
@@ -184,41 +184,45 @@ impl Packer {
         content: &BlockContent<'_>,
         compression: Compression,
     ) -> Result<()> {
-        let mut compressed = compress_block(content, compression)?;
-        self.shared.core.flips.alter(Stage::Compressed, compressed.body_mut());
-        self.append(purpose, &compressed, content.entries, content.plain.len(), self.verify.recomputes_ids())
+        let compressed = compress_block(content, compression)?;
+        let entries = content.entries;
+        self.append(purpose, compressed, entries, content.plain.len(), &|sealed| {
+            if self.verify.recomputes_ids() {
+                recompute_ids(&self.shared.core.ring, purpose, sealed, entries)
+            } else {
+                Ok(())
+            }
+        })
     }
 
-    /// Stores a block that was in another pack, of which at least some objects were claimed. That its ids are right is known: the caller
-    /// has computed them from these bytes.
+    /// Stores a block that was in another pack, of which at least some objects were claimed. The caller has computed its ids; `hash` is
+    /// that of what they were computed from.
     pub(crate) fn put_moved(
         &self,
         purpose: Purpose,
-        compressed: &Compressed,
+        compressed: Compressed,
+        hash: &blake3::Hash,
         entries: &[Entry],
         plain_length: usize,
     ) -> Result<()> {
-        self.append(purpose, compressed, entries, plain_length, false)
+        self.append(purpose, compressed, entries, plain_length, &|sealed| has_hash(sealed, hash))
     }
 
-    /// Seals and appends a block.
+    /// Seals and appends a block. `looks` at it once more when it has been sealed.
     fn append(
         &self,
         purpose: Purpose,
-        compressed: &Compressed,
+        mut compressed: Compressed,
         entries: &[Entry],
         plain_length: usize,
-        recomputes_ids: bool,
+        looks: &dyn Fn(&Compressed) -> Result<()>,
     ) -> Result<()> {
         self.shared.check()?;
+        self.shared.core.flips.alter(Stage::Compressed, compressed.body_mut());
         debug_assert!(entries.len() <= BLOCK_OBJECTS, "a block of too many objects");
-        let (pack, ordinal) = self.reserve(purpose, compressed, entries.len())?;
-        let sealed = self.seal(purpose, compressed, entries, &pack, ordinal).and_then(|sealed| {
-            if recomputes_ids {
-                recompute_ids(&self.shared.core.ring, purpose, compressed, entries)?;
-            }
-            Ok(sealed)
-        });
+        let (pack, ordinal) = self.reserve(purpose, &compressed, entries.len())?;
+        let sealed = self.seal(purpose, &compressed, entries, &pack, ordinal);
+        let sealed = sealed.and_then(|sealed| looks(&compressed).map(|()| sealed));
         let appended = sealed.and_then(|sealed| pack.append(&sealed, compressed.codec(), entries, plain_length));
         self.let_go(pack)?;
         appended

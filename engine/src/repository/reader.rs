@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use crate::crypto::Purpose;
 use crate::error::{Error, Result, StoreErrorKind};
 use crate::format::PACK_LIMIT;
-use crate::format::block::{HEAD_LEN, OpenBlock, Payload, open_block, open_block_payload};
+use crate::format::block::{
+    Compressed, HEAD_LEN, OpenBlock, Payload, open_block, open_block_payload, open_block_to_move,
+};
 use crate::format::file::{Class, FileCipher, HEADER_LEN};
 use crate::id::{ObjectId, PackId};
 use crate::repository::{Index, Location, Repository, damaged, opened};
@@ -188,11 +190,20 @@ impl<'r> Reader<'r> {
         opened(&Key::pack(location.pack), open_block(self.repository.ring(), &cipher, purpose, &mut sealed))
     }
 
-    /// The same, for whoever wants few of its objects; and what it was opened in.
-    pub(crate) fn payload(&self, purpose: Purpose, location: &Location) -> Result<(Payload, Vec<u8>)> {
+    /// The same, for whoever wants few of its objects.
+    pub(crate) fn payload(&self, purpose: Purpose, location: &Location) -> Result<Payload> {
         let (cipher, mut sealed) = self.sealed_block(purpose, location)?;
-        let payload = opened(&Key::pack(location.pack), open_block_payload(&cipher, &mut sealed))?;
-        Ok((payload, sealed))
+        opened(&Key::pack(location.pack), open_block_payload(&cipher, &mut sealed))
+    }
+
+    /// The same, and the block as it can be sealed into another pack, with a hash of it.
+    pub(crate) fn block_to_move(
+        &self,
+        purpose: Purpose,
+        location: &Location,
+    ) -> Result<(Payload, Compressed, blake3::Hash)> {
+        let (cipher, sealed) = self.sealed_block(purpose, location)?;
+        opened(&Key::pack(location.pack), open_block_to_move(&cipher, sealed))
     }
 
     fn sealed_block(&self, purpose: Purpose, location: &Location) -> Result<(Arc<FileCipher>, Vec<u8>)> {

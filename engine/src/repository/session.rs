@@ -55,7 +55,7 @@ impl Session {
         self.ended = true;
     }
 
-    /// Whoever finds one that stays sees a session that is no longer renewed: it costs nothing but a line in a listing.
+    /// Whoever finds one that stays takes the newest of a session, or sees one that is no longer renewed: it costs a line in a listing.
     fn remove(&self, number: u64) {
         let _ = self.core.store.remove(&Key::session(&self.core.session, number));
     }

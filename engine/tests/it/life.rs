@@ -1,4 +1,4 @@
-//! A repository's life: any sequence of changes, creates, prunes, deletions, returns, compactions, restores, damages, repairs and kills,
+//! A repository's life: any sequence of changes, creates, prunes, deletions, returns, compactions, damages, repairs and kills,
 //! against a plain copy of what each archive must hold.
 //!
 //! Whatever happens, no wrong byte is ever restored, and what could be restored before a step can be restored after it, but for what that

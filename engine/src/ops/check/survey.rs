@@ -4,6 +4,8 @@
 //! Every tree, list and stamp is read once, whoever needs it: also parts of directories and files, most of which are the same from night to
 //! night. What was seen is a bit for each slot of the index.
 
+use std::collections::HashMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use rayon::Scope;
@@ -20,7 +22,7 @@ use crate::id::ObjectId;
 use crate::meta::{Content, Node, NodeKind};
 use crate::progress::{Counters, Monitor};
 use crate::repository::{Archive, Reader, Slots};
-use crate::sync;
+use crate::sync::{self, lock};
 
 /// Whether these archives can be restored from what the index names, apart from what is `lost`: then how many objects they refer to.
 /// `None` if something is wrong.
@@ -45,6 +47,7 @@ pub(super) fn sound_objects(
         trees: each_level(),
         lists: each_level(),
         stamps: bits(),
+        lengths: Mutex::default(),
         slots,
         objects: AtomicU64::new(0),
         tasks: AtomicUsize::new(0),
@@ -111,6 +114,8 @@ struct Survey<'a> {
     trees: Vec<Bits>,
     lists: Vec<Bits>,
     stamps: Bits,
+    /// How much of a file each list must cover: one that stands in several files covers the same of each.
+    lengths: Mutex<HashMap<usize, u64>>,
     objects: AtomicU64,
     /// Walks that are under way.
     tasks: AtomicUsize,
@@ -233,10 +238,16 @@ impl<'a> Survey<'a> {
     /// Adds what was met to what is ahead, if it comes for the first time as what it is.
     fn meet(&self, met: Ahead<'a>, ahead: &mut Vec<Ahead<'a>>) -> Result<()> {
         let id = met.id();
-        if id.is_zero() {
+        // Zeros say that there are no stamps; a tree or a list there must be.
+        if id.is_zero() && matches!(met, Ahead::Stamps(_)) {
             return Ok(());
         }
         let slot = self.hold(&id)?;
+        if let Ahead::List { length, .. } = met
+            && *lock(&self.lengths).entry(slot).or_insert(length) != length
+        {
+            return Err(wrong(&id));
+        }
         let walked = match met {
             Ahead::Tree { above, .. } => self.trees.get(usize::from(above)),
             Ahead::List { above, .. } => self.lists.get(usize::from(above)),
@@ -250,10 +261,12 @@ impl<'a> Survey<'a> {
 
     /// The slot of an object that has a copy.
     fn hold(&self, id: &ObjectId) -> Result<usize> {
-        self.objects.fetch_add(1, Ordering::Relaxed);
         let slot = self.slots.of(id).ok_or_else(|| wrong(id))?;
-        if self.held.set(slot) && (self.lost.contains_key(id) || !self.slots.has_copy(id)) {
-            return Err(wrong(id));
+        if self.held.set(slot) {
+            self.objects.fetch_add(1, Ordering::Relaxed);
+            if self.lost.contains_key(id) || !self.slots.has_copy(id) {
+                return Err(wrong(id));
+            }
         }
         Ok(slot)
     }

@@ -27,8 +27,10 @@ struct Trace<'a> {
     monitor: &'a dyn Monitor,
     report: &'a mut CheckReport,
     lost: &'a Lost,
-    /// Trees and lists below which nothing is wrong.
+    /// Trees and stamps below which nothing is wrong.
     sound: Seen,
+    /// Content lists in which nothing is wrong, and how much of a file they cover.
+    sound_lists: HashMap<ObjectId, u64>,
     /// Findings for objects that no pack was blamed for.
     absent: HashMap<ObjectId, usize>,
     archive: ArchiveId,
@@ -53,6 +55,7 @@ pub(super) fn archives(
         report,
         lost,
         sound: Seen::new(),
+        sound_lists: HashMap::new(),
         absent: HashMap::new(),
         archive: ArchiveId::zero(),
         harmed: false,
@@ -206,7 +209,7 @@ impl Trace<'_> {
             NodeKind::File { content: Content::Chunk(id), .. } => {
                 self.object(Purpose::Data, id, path)?;
             }
-            NodeKind::File { content: Content::List(id), size, .. } if !self.sound.contains(&id) => {
+            NodeKind::File { content: Content::List(id), size, .. } if self.sound_lists.get(&id) != Some(&size) => {
                 self.list(id, size, path)?;
             }
             _ => {}
@@ -249,7 +252,7 @@ impl Trace<'_> {
             }
         }
         if !self.harmed {
-            self.sound.insert(root);
+            self.sound_lists.insert(root, size);
         }
         self.harmed |= harmed;
         Ok(())

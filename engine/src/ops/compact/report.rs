@@ -102,6 +102,10 @@ impl CompactReport {
         self.freed_bytes = self.dead_bytes + gained;
     }
 
+    pub(super) fn note_no_room(&mut self) {
+        self.left.push("more packs are partly dead: the disk has no room to copy what lives in them".to_owned());
+    }
+
     pub(super) fn note_budget(&mut self) {
         self.left.push("more packs are partly dead: --max-repack is reached".to_owned());
     }

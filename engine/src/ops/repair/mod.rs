@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::clock::Stopwatch;
 use crate::error::{Error, Result};
-use crate::id::ArchiveId;
+use crate::id::{ArchiveId, FileId};
 use crate::ops::check::{self, CheckOptions, CheckReport};
 use crate::progress::Monitor;
 use crate::repository::Repository;
@@ -124,8 +124,10 @@ impl Repair<'_> {
         of(Kind::Gc).try_for_each(|treatment| self.treat(treatment))?;
         of(Kind::Index).filter(|treatment| treatment.remedy != Remedy::SetAside).try_for_each(|one| self.treat(one))?;
         // Packs that no segment names that can be read get one, before the damaged segments go.
-        self.repository.load_index_and_adopt()?;
-        of(Kind::Index).filter(|treatment| treatment.remedy == Remedy::SetAside).try_for_each(|one| self.treat(one))?;
+        let damaged = || of(Kind::Index).filter(|treatment| treatment.remedy == Remedy::SetAside);
+        let ids = damaged().filter_map(|treatment| FileId::from_hex(treatment.key.name())).collect();
+        self.repository.load_index_and_adopt_without(&ids)?;
+        damaged().try_for_each(|treatment| self.treat(treatment))?;
         for kind in [Kind::Keys, Kind::Events, Kind::Archives] {
             of(kind).try_for_each(|treatment| self.treat(treatment))?;
         }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use crate::compress::{Codec, Compression};
 use crate::crypto::Purpose;
 use crate::error::{Error, Result};
-use crate::format::block::{BlockContent, Compressed, Entry, HEAD_LEN, Payload};
+use crate::format::block::{BlockContent, Entry, HEAD_LEN, Payload};
 use crate::format::pack::BlockEntry;
 use crate::id::{ObjectId, PackId};
 use crate::progress::{Counters, Monitor};
@@ -215,10 +215,13 @@ impl Copier<'_> {
     ) -> Result<()> {
         let location = Location { pack: pack.id, offset: block.offset, body_length: block.body_length, position: 0 };
         let length = HEAD_LEN as u64 + u64::from(block.body_length);
-        match self.reader.payload(purpose, &location) {
+        match self.reader.block_to_move(purpose, &location) {
             Err(error) if !error.is_loss() => return Err(error),
-            Ok((payload, opened)) if payload.entries() == block.entries => {
-                if self.is_worth_moving(&block.entries, claims, length) && self.move_block(purpose, &payload, opened)? {
+            Ok((payload, compressed, hash)) if payload.entries() == block.entries => {
+                if self.is_worth_moving(&block.entries, claims, length)
+                    && payload.check_ids(self.repository.ring(), purpose).is_ok()
+                {
+                    self.packer.put_moved(purpose, compressed, &hash, payload.entries(), payload.plain_length())?;
                     wanted(&block.entries, claims).for_each(|(_, claim)| self.count(claim));
                 } else {
                     self.collect(pack, purpose, &payload, claims, collected)?;
@@ -248,16 +251,6 @@ impl Copier<'_> {
         let bytes = length * dead / u64::from(u16::MAX);
         let spend = |leeway: u64| leeway.checked_sub(bytes);
         dead == 0 || is_little && self.leeway.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok()
-    }
-
-    /// Moves a block as it is; whether all of it was what its ids say.
-    fn move_block(&self, purpose: Purpose, payload: &Payload, opened: Vec<u8>) -> Result<bool> {
-        if payload.check_ids(self.repository.ring(), purpose).is_err() {
-            return Ok(false);
-        }
-        let compressed = Compressed::taken_over(payload.head(), opened);
-        self.packer.put_moved(purpose, &compressed, payload.entries(), payload.head().plain_length as usize)?;
-        Ok(true)
     }
 
     fn copy_of_one(

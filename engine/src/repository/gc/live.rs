@@ -273,7 +273,7 @@ impl Counting<'_> {
         let purpose = ObjectKind::Tree.purpose();
         let location = wanted.first().and_then(|located| located.location);
         // What does not open here is asked for once more, from every copy.
-        let block = location.and_then(|location| self.reader.payload(purpose, &location).ok()).map(|(block, _)| block);
+        let block = location.and_then(|location| self.reader.payload(purpose, &location).ok());
         let place = block.as_ref().and(wanted.first()).and_then(Located::place);
         let mut here = wanted.to_vec();
         let mut elsewhere = Vec::new();

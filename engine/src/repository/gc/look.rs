@@ -50,7 +50,8 @@ impl Manifests {
     }
 }
 
-/// What a survey thinks away or adds: it puts and deletes nothing, so it has to imagine what will have been done when packs are condemned.
+/// What a survey thinks away or adds, and what a round does that copies before it condemns: nothing has been deleted or condemned yet, so
+/// they have to imagine it.
 #[derive(Debug, Default)]
 pub(crate) struct Imagined {
     /// Archives that are no roots.

@@ -1,8 +1,8 @@
 //! Rule 11's choice: which packs should go. Any choice is safe; this one weighs what is freed against what must be copied for it.
 //!
 //! - *Dead*: no root needs anything in it.
-//! - *Partly dead*: at least the threshold's share is dead; those with most dead first. And so on with what is left, as long as a fifth of
-//!   that share is left dead over all packs: many packs with a little each are a lot.
+//! - *Partly dead*: at least the threshold's share is dead; those with most dead first. And so on with what is left, as long as more than a
+//!   fifth of that share is left dead over all packs: many packs with a little each are a lot.
 //! - *Small*: eight or more of about the same size become one, so that many small nights do not end in many files.
 //!
 //! What a run has put that may be alive, or be repeated, is left alone for a while (patience.rs).

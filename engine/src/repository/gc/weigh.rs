@@ -39,9 +39,9 @@ pub(crate) struct PackWeight {
 }
 
 impl PackWeight {
-    /// Sealed bytes of what lives here.
+    /// Sealed bytes of what lives here; at least one if anything does.
     pub(crate) fn live_bytes(&self) -> u64 {
-        self.live >> FRACTION
+        self.live.div_ceil(1 << FRACTION)
     }
 
     /// Whether anything lives here.

@@ -1,4 +1,4 @@
-//! Merging runs: sorted streams into one, in constant memory.
+//! Merging runs: sorted streams into one, in memory for tables of packs, blocks and buckets.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -7,8 +7,8 @@
 //! names, packs `name 32 | size u64 | class u8 | zero 3 | segment u32`, blocks `pack u32 | offset u32 | body length u32`,
 //! entries `id 32 | block u32 | position u16 | share u16`, the bucket table `first entry u32`, padding to a page; then one 8-byte hash a page.
 //!
-//! A bucket holds the entries whose ids begin with the same bits; there are about as many buckets as a sixteenth of the entries. A look-up
-//! reads one line of the table and, ids being uniform, one or two of the entries, however many there are.
+//! A bucket holds the entries whose ids begin with the same bits; on average there are 16 to 32 in one. A look-up reads
+//! one line of the table and, ids being uniform, one or two of the entries, however many there are.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ const PACK_LEN: usize = 48;
 const BLOCK_LEN: usize = 12;
 const ENTRY_LEN: usize = 40;
 const HASH_LEN: usize = 8;
-/// Entries of a bucket, on average, as a power of two.
+/// Fewest entries of a bucket, on average, as a power of two.
 const BUCKET_BITS: u32 = 4;
 /// Length of a bucket's number in the table.
 const BUCKET_LEN: usize = 4;

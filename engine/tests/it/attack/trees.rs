@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use vault_engine::error::Error;
+use vault_engine::format::list::{Extent, List};
 use vault_engine::format::tree::{Tree, TreePart};
 use vault_engine::id::ObjectId;
-use vault_engine::meta::NodeKind;
+use vault_engine::meta::{Chunking, Content, Node, NodeKind};
 use vault_engine::ops::archives;
 use vault_engine::ops::compact::{CompactOptions, compact};
 use vault_engine::ops::restore::{RestoreOptions, restore};
@@ -110,6 +111,38 @@ fn a_loss_below_two_to_the_sixtieth_entries_is_told_and_the_check_ends() {
     let archive = forger.archive(root);
     assert_told(&sample::check_data(&forger.open()), &archive, "a missing tree");
     forger.assert_next_night_works();
+}
+
+fn file(name: &[u8], size: u64, content: Content) -> Node {
+    node(name, NodeKind::File { size, chunking: Chunking::None, content, link: None })
+}
+
+#[test]
+fn zeros_where_a_directory_or_a_list_should_be_are_told() {
+    for odd in
+        [node(b"odd", NodeKind::Directory { tree: ObjectId::zero() }), file(b"odd", 5, Content::List(ObjectId::zero()))]
+    {
+        let mut forger = Forger::new();
+        let root = forger.leaf(vec![odd]);
+        let archive = forger.archive(root);
+        assert_told(&sample::check_data(&forger.open()), &archive, "odd");
+    }
+}
+
+#[test]
+fn a_list_that_stands_in_files_of_two_sizes_is_told_of_the_wrong_one() {
+    for (first, second) in [(10, 20), (20, 10)] {
+        let mut forger = Forger::new();
+        let list = forger.meta(&List::Leaf(vec![Extent::Hole(10)]).encode());
+        let files = [file(b"a", first, Content::List(list)), file(b"b", second, Content::List(list))];
+        let root = forger.leaf(files.to_vec());
+        let archive = forger.archive(root);
+        let report = sample::check_data(&forger.open());
+        assert_told(&report, &archive, "two sizes");
+        let wrong = if first == 20 { b"a" } else { b"b" };
+        let paths: Vec<&[u8]> = report.findings.iter().flat_map(|one| &one.harms).map(|(_, path)| &path[..]).collect();
+        assert_eq!(paths, [wrong]);
+    }
 }
 
 #[test]
