@@ -20,6 +20,9 @@ use crate::Seeds;
 
 /// Longest object that becomes a seed.
 const LONGEST: usize = 4096;
+/// Records of a program for the target `repository`: what each is, and its bytes.
+type Records<'a> = &'a [(u8, &'a [u8])];
+
 /// What a record of an archive is, if it is a chunk.
 const CHUNK: u8 = 0;
 
@@ -196,7 +199,7 @@ fn repository_programs(seeds: &mut Seeds, repository: &Repository, store: &Memor
     archive.sequence = 2;
     let small = |family: &str| seeds.payload(family);
     let (event, gc, session) = (small("event"), small("gc"), small("session"));
-    let parts: [(&str, &[(u8, &[u8])]); 6] = [
+    let parts: [(&str, Records<'_>); 6] = [
         ("segment", &[(0, &segment)]),
         ("manifest", &[(1, &archive.encode()), (2, &manifest)]),
         ("records", &[(3, &event), (4, &gc), (5, &session), (6, &[0])]),
@@ -206,7 +209,9 @@ fn repository_programs(seeds: &mut Seeds, repository: &Repository, store: &Memor
     ];
     for (name, records) in parts {
         let mut program = vec![7];
-        records.iter().for_each(|(what, bytes)| record(&mut program, *what, bytes));
+        for (what, bytes) in records {
+            record(&mut program, *what, bytes);
+        }
         seeds.add("repository", name, program);
     }
     Ok(())

@@ -60,20 +60,26 @@ pub(crate) fn words(seeds: &mut Seeds) {
         ("placeholders", b"{hostname}-{now:%Y-%m-%d}.{utcnow}{{x}}{user}{pid}\0h"),
         ("format", b"{now:%A %B %e %j %s %U %V %Z %z %::z %.3f %N %%}\0h"),
     ];
-    selectors.iter().for_each(|(name, words)| seeds.add("selector", name, words));
-    let units: [(&str, &[u8]); 10] = [
+    for (name, words) in selectors {
+        seeds.add("selector", name, words);
+    }
+    let units: [(&str, &[u8]); 12] = [
         ("size", b"2.5GiB"),
         ("size.decimal", b"10 kB"),
         ("duration", b"1h30m\x002w"),
         ("duration.parts", b"1.5d2h0.25s\x000"),
         ("share", b"100%"),
+        ("subset", b"3/7"),
+        ("subset.size", b"10GiB"),
         ("day", b"2026-10-25\0Europe/Berlin"),
         ("time", b"2026-11-20T03:00:07.25-05:30\0+02:00"),
         ("moment", b"1969-12-31 23:59:58.5Z\0UTC"),
         ("first", b"0001-01-01\0America/New_York"),
         ("last", b"9999-12-30\0-12:00"),
     ];
-    units.iter().for_each(|(name, words)| seeds.add("units", name, words));
+    for (name, words) in units {
+        seeds.add("units", name, words);
+    }
 }
 
 /// Targets whose input is a program.
@@ -104,7 +110,7 @@ pub(crate) fn programs(seeds: &mut Seeds) {
         &[6, 5, 0x60],
         &[10, 6, 8, 1, 2, 3, 4, 5, 6, 7, 8],
         &[15, 0, 0],
-        &[&[0, 7, 251][..], &expanded.repeat(18)[..251]].concat(),
+        &[&[0, 7, 251], expanded.repeat(18).get(..251).unwrap_or_default()].concat(),
         &[2, 210, 3, b'x', b'\n', 0xFF],
     ] {
         all.extend_from_slice(step);
