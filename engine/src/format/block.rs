@@ -415,17 +415,12 @@ pub(crate) fn open_block_to_move(
 
 /// Opens a trailer and gives its payload.
 pub fn open_trailer(cipher: &FileCipher, sealed: &mut [u8]) -> Opened<Vec<u8>> {
-    let (head, _, plain) = open_payload(cipher, sealed)?;
+    let (head, body) = unseal_block(cipher, sealed)?;
+    let (_, plain) = decode_body(&head, body)?;
     if head.kind != BlockKind::Trailer {
         return Err(Take::new(&[]).error("kind", "not a trailer").into());
     }
     Ok(plain)
-}
-
-fn open_payload(cipher: &FileCipher, sealed: &mut [u8]) -> Opened<(Head, Vec<Entry>, Vec<u8>)> {
-    let (head, body) = unseal_block(cipher, sealed)?;
-    let (entries, plain) = decode_body(&head, body)?;
-    Ok((head, entries, plain))
 }
 
 /// Opens head and body in place: the plaintext of the body stands where it was sealed, behind the head and its nonce.

@@ -45,6 +45,11 @@ pub enum List {
 }
 
 impl List {
+    /// Its level; 0 for a leaf.
+    pub fn level(&self) -> u8 {
+        if let Self::Branch { level, .. } = self { *level } else { 0 }
+    }
+
     /// How many of the file's bytes it covers.
     pub fn covered(&self) -> u64 {
         self.lengths().fold(0, u64::saturating_add)

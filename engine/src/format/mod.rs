@@ -38,6 +38,12 @@ pub const LEVELS: u8 = 8;
 /// Deepest directory.
 pub const DEPTH: usize = 65_536;
 
+/// Whether a tree or list of this level, leaves being 0, may stand below one of level `above`; anywhere, if it is not a part. Levels fall by
+/// one, so that no tree or list however made leads in circles.
+pub(crate) fn level_fits(level: u8, above: Option<u8>) -> bool {
+    level <= LEVELS && above.is_none_or(|above| above == level + 1)
+}
+
 /// Why bytes are not what docs/format.md says they should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -32,6 +32,11 @@ pub struct TreePart {
 }
 
 impl Tree {
+    /// Its level; 0 for a leaf.
+    pub fn level(&self) -> u8 {
+        if let Self::Branch { level, .. } = self { *level } else { 0 }
+    }
+
     /// The object's bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();

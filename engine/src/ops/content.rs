@@ -2,9 +2,9 @@
 
 use crate::crypto::Purpose;
 use crate::error::{Error, Result};
-use crate::format::LEVELS;
 use crate::format::list::{Extent, List};
 use crate::format::split::{SplitRule, split};
+use crate::format::{LEVELS, level_fits};
 use crate::id::ObjectId;
 use crate::meta::Content;
 use crate::repository::Reader;
@@ -71,24 +71,17 @@ pub(crate) enum InList {
 /// Calls back with every extent of a content list, in order, one leaf in memory at a time, and with the id of every list on the way.
 pub(crate) fn walk_list(reader: &Reader<'_>, root: ObjectId, each: &mut dyn FnMut(InList) -> Result<()>) -> Result<()> {
     let mut ahead = vec![(root, None)];
-    while let Some((id, level)) = ahead.pop() {
+    while let Some((id, above)) = ahead.pop() {
         each(InList::List(id))?;
         let bytes = reader.object(Purpose::Meta, &id)?;
         let damaged = |problem: String| Error::Damaged { file: format!("content list {}", id.to_hex()), problem };
         let decoded = List::decode(&bytes).map_err(|error| damaged(error.to_string()))?;
-        // Levels fall by one, so that no list however made leads in circles.
-        let (found, level_fits) = match &decoded {
-            List::Leaf(_) => (0, level.is_none_or(|above| above == 1)),
-            List::Branch { level: found, .. } => {
-                (*found, *found <= LEVELS && level.is_none_or(|above| above == found + 1))
-            }
-        };
-        if !level_fits {
+        if !level_fits(decoded.level(), above) {
             return Err(damaged("it is of another level than the list above says".to_owned()));
         }
         match decoded {
             List::Leaf(extents) => extents.into_iter().try_for_each(|extent| each(InList::Extent(extent)))?,
-            List::Branch { parts, .. } => ahead.extend(parts.into_iter().rev().map(|(_, id)| (id, Some(found)))),
+            List::Branch { level, parts } => ahead.extend(parts.into_iter().rev().map(|(_, id)| (id, Some(level)))),
         }
     }
     Ok(())

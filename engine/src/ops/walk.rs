@@ -8,7 +8,7 @@ use crate::format::manifest::Manifest;
 use crate::format::node::{XattrsId, decode_xattrs};
 use crate::format::stamp::{StampBody, Stamps};
 use crate::format::tree::Tree;
-use crate::format::{DEPTH, LEVELS};
+use crate::format::{DEPTH, level_fits};
 use crate::id::ObjectId;
 use crate::meta::{Content, Node, NodeKind};
 use crate::ops::content::{InList, walk_list};
@@ -41,12 +41,7 @@ impl Entries {
             tree(id)?;
             let tree =
                 Tree::decode(&reader.object(Purpose::Meta, &id)?).map_err(|error| damaged("tree", &id, &error))?;
-            // Levels fall by one, so that no tree however made leads in circles.
-            let level_fits = match &tree {
-                Tree::Leaf(_) => above.is_none_or(|above| above == 1),
-                Tree::Branch { level, .. } => *level <= LEVELS && above.is_none_or(|above| above == level + 1),
-            };
-            if !level_fits {
+            if !level_fits(tree.level(), above) {
                 let problem = "it is of another level than the tree above says".to_owned();
                 return Err(Error::Damaged { file: format!("tree {}", id.to_hex()), problem });
             }

@@ -28,15 +28,11 @@ use vault_engine::progress::Silent;
 use vault_engine::repository::Repository;
 use vault_engine::store::{Fault, FaultMode, FaultyStore, Key, Kind, MemoryStore, Store};
 
-use crate::sample::{self, noise};
+use crate::sample::{self, Files, Readable, noise};
 
 mod steps;
 
 use steps::{Change, Damage, Do, Step, steps};
-
-type Files = BTreeMap<PathBuf, Vec<u8>>;
-/// What can be restored as it was archived: archive and path.
-type Readable = BTreeSet<(ArchiveId, PathBuf)>;
 
 /// The repository, its source, and the plain copy.
 struct Life {
@@ -125,8 +121,7 @@ impl Life {
                 // An archive of which the run was told nothing may stand all the same: it is another with the same files.
                 let id = create(repository, &options, None, &Silent)?.archive.map(|archive| archive.id);
                 let files = sample::files(&self.source());
-                self.readable.extend(self.sound_now(id, &files));
-                self.made.extend(id.map(|id| (id, files)));
+                self.add(id, files);
                 Ok(())
             }
             Do::Prune { keep_last } => {
@@ -149,8 +144,7 @@ impl Life {
                     let files = self.made.get(&one.deleted.id).cloned().unwrap_or_default();
                     let id = one.archive.map(|archive| archive.id);
                     assert!(self.has_losses || id.is_some(), "{:?}", one.missing);
-                    self.readable.extend(self.sound_now(id, &files));
-                    self.made.extend(id.map(|id| (id, files)));
+                    self.add(id, files);
                 }
                 Ok(())
             }
@@ -170,14 +164,16 @@ impl Life {
         }
     }
 
-    /// What of a new archive must be readable: all of it, if nothing is damaged; else what can be read now.
-    fn sound_now(&self, id: Option<ArchiveId>, files: &Files) -> Readable {
-        let all = files.keys().filter_map(|path| Some((id?, path.clone())));
-        if !self.is_damaged {
-            return all.collect();
+    /// Adds a new archive. All of it must be readable, if nothing is damaged; else what can be read now.
+    fn add(&mut self, id: Option<ArchiveId>, files: Files) {
+        let Some(id) = id else { return };
+        let mut all: Readable = files.keys().map(|path| (id, path.clone())).collect();
+        self.made.insert(id, files);
+        if self.is_damaged {
+            let now = self.everything_readable("a new archive");
+            all.retain(|file| now.contains(file));
         }
-        let restored: Files = id.and_then(|id| self.restore(id)).unwrap_or_default();
-        all.filter(|(_, path)| restored.contains_key(path)).collect()
+        self.readable.append(&mut all);
     }
 
     /// Runs what puts marks, whether or not it is told of them: what was deleted is what is listed no more.
@@ -233,23 +229,9 @@ impl Life {
 
     /// What comes back right; that something comes back wrong is never anybody's excuse.
     fn everything_readable(&self, what: &str) -> Readable {
-        let mut readable = Readable::new();
-        for (id, files) in self.made.iter().filter(|(id, _)| !self.deleted.contains(id)) {
-            for (path, bytes) in self.restore(*id).unwrap_or_default() {
-                assert!(files.get(&path) == Some(&bytes), "{what}: {} has wrong bytes", path.display());
-                readable.insert((*id, path));
-            }
-        }
+        let mut readable = sample::readable(&self.store, &self.made, &self.source(), what);
+        readable.retain(|(id, _)| !self.deleted.contains(id));
         readable
-    }
-
-    /// What of an archive a restore brings back; `None` if it does not count.
-    fn restore(&self, id: ArchiveId) -> Option<Files> {
-        let repository = sample::try_open(self.store.clone(), None).ok()?;
-        let archive = archives::list(&repository, &Silent).ok()?.into_iter().find(|archive| archive.id == id)?;
-        let target = TempDir::new().unwrap();
-        sample::try_restore(&repository, &archive, target.path()).ok()?;
-        Some(sample::files(&sample::inside(target.path(), &self.source())))
     }
 
     /// Nothing that could be read can be read no more.

@@ -16,7 +16,7 @@ use vault_engine::progress::Silent;
 use vault_engine::repository::Repository;
 use vault_engine::store::{FaultyStore, Key, Kind, MemoryStore, Snapshot, Store};
 
-use crate::sample::{self, noise};
+use crate::sample::{self, Files, Readable, noise};
 
 mod damages;
 mod interrupted;
@@ -24,10 +24,6 @@ mod losses;
 mod replica;
 
 const YES: RepairOptions<'static> = RepairOptions { from: None, dry_run: false, jobs: Some(2) };
-
-type Files = BTreeMap<PathBuf, Vec<u8>>;
-/// What can be restored as it was archived: archive and path.
-type Readable = BTreeSet<(ArchiveId, PathBuf)>;
 
 /// Three nights of a small tree, the first of which is protected.
 struct Sample {
@@ -70,21 +66,7 @@ impl Sample {
     /// Every file of every archive that comes back right; no wrong byte ever does.
     #[track_caller]
     fn readable(&self, store: &MemoryStore, what: &str) -> Readable {
-        let mut readable = Readable::new();
-        let Ok(repository) = sample::try_open(store.clone(), None) else { return readable };
-        let Ok(all) = archives::list(&repository, &Silent) else { return readable };
-        for archive in all {
-            let Some(files) = self.nights.get(&archive.id) else { continue };
-            let target = TempDir::new().unwrap();
-            if sample::try_restore(&repository, &archive, target.path()).is_err() {
-                continue;
-            }
-            for (path, bytes) in sample::files(&sample::inside(target.path(), &self.source)) {
-                assert!(files.get(&path) == Some(&bytes), "{what}: {} has wrong bytes", path.display());
-                readable.insert((archive.id, path));
-            }
-        }
-        readable
+        sample::readable(store, &self.nights, &self.source, what)
     }
 
     /// Everything of archives that are still listed.

@@ -1,6 +1,6 @@
 //! Repositories and archives for tests: made, filled, listed, restored, checked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +9,7 @@ use vault_engine::compress::Compression;
 use vault_engine::error::Result;
 use vault_engine::format::config::Profile;
 use vault_engine::format::verify::Verify;
-use vault_engine::id::ObjectId;
+use vault_engine::id::{ArchiveId, ObjectId};
 use vault_engine::meta::{Node, NodeKind};
 use vault_engine::ops::archives;
 use vault_engine::ops::check::{CheckOptions, CheckReport, Severity, check};
@@ -194,8 +194,38 @@ pub(crate) fn noise(number: u64, length: usize) -> Vec<u8> {
     bytes
 }
 
+/// Files by relative path.
+pub(crate) type Files = BTreeMap<PathBuf, Vec<u8>>;
+/// What can be restored as it was archived: archive and path.
+pub(crate) type Readable = BTreeSet<(ArchiveId, PathBuf)>;
+
+/// Every file of every archive of `source` that comes back right; no wrong byte ever does.
+#[track_caller]
+pub(crate) fn readable(
+    store: &MemoryStore,
+    archived: &BTreeMap<ArchiveId, Files>,
+    source: &Path,
+    what: &str,
+) -> Readable {
+    let mut readable = Readable::new();
+    let Ok(repository) = try_open(store.clone(), None) else { return readable };
+    let Ok(all) = archives::list(&repository, &Silent) else { return readable };
+    for archive in all {
+        let Some(files) = archived.get(&archive.id) else { continue };
+        let target = tempfile::TempDir::new().unwrap();
+        if try_restore(&repository, &archive, target.path()).is_err() {
+            continue;
+        }
+        for (path, bytes) in self::files(&inside(target.path(), source)) {
+            assert!(files.get(&path) == Some(&bytes), "{what}: {} has wrong bytes", path.display());
+            readable.insert((archive.id, path));
+        }
+    }
+    readable
+}
+
 /// Every regular file below, by relative path.
-pub(crate) fn files(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(crate) fn files(root: &Path) -> Files {
     let mut found = BTreeMap::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {

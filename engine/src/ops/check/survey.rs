@@ -17,7 +17,7 @@ use crate::format::list::{Extent, List};
 use crate::format::node::XattrsId;
 use crate::format::references::{ObjectKind, references};
 use crate::format::tree::Tree;
-use crate::format::{DEPTH, LEVELS};
+use crate::format::{DEPTH, LEVELS, level_fits};
 use crate::id::ObjectId;
 use crate::meta::{Content, Node, NodeKind};
 use crate::progress::{Counters, Monitor};
@@ -74,13 +74,13 @@ enum Ahead<'a> {
     /// A tree: of a directory, or a part of one that the tree above has cut into parts. How deep the directory lies.
     Tree {
         id: ObjectId,
-        above: Level,
+        above: Option<u8>,
         depth: usize,
     },
     /// A content list, or a part of one, and how much of a file it must cover.
     List {
         id: ObjectId,
-        above: Level,
+        above: Option<u8>,
         length: u64,
     },
     Stamps(ObjectId),
@@ -95,14 +95,6 @@ impl Ahead<'_> {
     }
 }
 
-/// The level of the tree or list above: 0 if there is none. Levels fall by one.
-type Level = u8;
-
-/// Whether a tree or list of this level, leaves being 0, may stand there.
-fn fits(level: u8, above: Level) -> bool {
-    level <= LEVELS && (above == 0 || above == level + 1)
-}
-
 struct Survey<'a> {
     reader: &'a Reader<'a>,
     lost: &'a Lost,
@@ -110,7 +102,8 @@ struct Survey<'a> {
     slots: Slots,
     /// Objects that have a copy.
     held: Bits,
-    /// Objects that were walked as what they are, which is for those to say who refer to one: trees and lists by the level above.
+    /// Objects that were walked as what they are, which is for those to say who refer to one: trees and lists by the level above,
+    /// 0 if there is none.
     trees: Vec<Bits>,
     lists: Vec<Bits>,
     stamps: Bits,
@@ -177,17 +170,17 @@ impl<'a> Survey<'a> {
             self.hold(&id)?;
         }
         self.meet(Ahead::Stamps(manifest.root_stamps), ahead)?;
-        self.meet(Ahead::Tree { id: manifest.root_tree(), above: 0, depth: 1 }, ahead)
+        self.meet(Ahead::Tree { id: manifest.root_tree(), above: None, depth: 1 }, ahead)
     }
 
-    fn tree(&self, id: ObjectId, above: Level, depth: usize, ahead: &mut Vec<Ahead<'a>>) -> Result<()> {
+    fn tree(&self, id: ObjectId, above: Option<u8>, depth: usize, ahead: &mut Vec<Ahead<'a>>) -> Result<()> {
         let tree = Tree::decode(&self.reader.object(Purpose::Meta, &id)?).map_err(|_| wrong(&id))?;
-        let level = if let Tree::Branch { level, .. } = &tree { *level } else { 0 };
-        if !fits(level, above) || depth > DEPTH {
+        if !level_fits(tree.level(), above) || depth > DEPTH {
             return Err(wrong(&id));
         }
         match tree {
-            Tree::Branch { level: above, parts } => {
+            Tree::Branch { level, parts } => {
+                let above = Some(level);
                 parts.into_iter().try_for_each(|part| self.meet(Ahead::Tree { id: part.id, above, depth }, ahead))
             }
             Tree::Leaf(nodes) => nodes.iter().try_for_each(|(node, xattrs)| self.node(node, *xattrs, depth, ahead)),
@@ -202,23 +195,23 @@ impl<'a> Survey<'a> {
             self.hold(&id)?;
         }
         match node.kind {
-            NodeKind::Directory { tree: id } => self.meet(Ahead::Tree { id, above: 0, depth: depth + 1 }, ahead),
+            NodeKind::Directory { tree: id } => self.meet(Ahead::Tree { id, above: None, depth: depth + 1 }, ahead),
             NodeKind::File { content: Content::Chunk(id), .. } => self.hold(&id).map(drop),
             NodeKind::File { content: Content::List(id), size: length, .. } => {
-                self.meet(Ahead::List { id, above: 0, length }, ahead)
+                self.meet(Ahead::List { id, above: None, length }, ahead)
             }
             _ => Ok(()),
         }
     }
 
-    fn list(&self, id: ObjectId, above: Level, length: u64, ahead: &mut Vec<Ahead<'a>>) -> Result<()> {
+    fn list(&self, id: ObjectId, above: Option<u8>, length: u64, ahead: &mut Vec<Ahead<'a>>) -> Result<()> {
         let list = List::decode(&self.reader.object(Purpose::Meta, &id)?).map_err(|_| wrong(&id))?;
-        let level = if let List::Branch { level, .. } = &list { *level } else { 0 };
-        if !fits(level, above) || list.covered() != length {
+        if !level_fits(list.level(), above) || list.covered() != length {
             return Err(wrong(&id));
         }
         match list {
-            List::Branch { level: above, parts } => {
+            List::Branch { level, parts } => {
+                let above = Some(level);
                 parts.into_iter().try_for_each(|(length, id)| self.meet(Ahead::List { id, above, length }, ahead))
             }
             List::Leaf(extents) => extents.into_iter().try_for_each(|extent| match extent {
@@ -249,8 +242,8 @@ impl<'a> Survey<'a> {
             return Err(wrong(&id));
         }
         let walked = match met {
-            Ahead::Tree { above, .. } => self.trees.get(usize::from(above)),
-            Ahead::List { above, .. } => self.lists.get(usize::from(above)),
+            Ahead::Tree { above, .. } => self.trees.get(usize::from(above.unwrap_or(0))),
+            Ahead::List { above, .. } => self.lists.get(usize::from(above.unwrap_or(0))),
             Ahead::Archive(_) | Ahead::Stamps(_) => Some(&self.stamps),
         };
         if walked.is_some_and(|walked| walked.set(slot)) {
