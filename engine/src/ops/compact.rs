@@ -8,6 +8,7 @@
 //! 4. Marks without a manifest go, and the files of sessions that are over.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Stopwatch;
@@ -15,7 +16,7 @@ use crate::compress::Compression;
 use crate::error::{Error, Result, StoreErrorKind};
 use crate::format::records::{GcRecord, Verb};
 use crate::id::{ArchiveId, ObjectId, PackId};
-use crate::ops::check::{self, CheckOptions};
+use crate::ops::check;
 use crate::progress::Monitor;
 use crate::repository::gc::copy::{self, Demand};
 use crate::repository::gc::look::{self, Imagined, Manifests, View};
@@ -23,7 +24,7 @@ use crate::repository::gc::patience::Patience;
 use crate::repository::gc::plan::{self, Doomed, Plan};
 use crate::repository::gc::retire::{self, Retired};
 use crate::repository::gc::{self, Dropped, reindex};
-use crate::repository::{Look, Packer, Repository};
+use crate::repository::{Look, Packer, Reader, Repository};
 use crate::sync;
 
 mod report;
@@ -155,7 +156,7 @@ impl Compaction<'_> {
             imagined.gone.extend(&retired.stale);
             view = self.settled_look(&imagined)?;
         }
-        Ok((self.whole(view)?, imagined.adopted))
+        Ok((self.whole(view, &imagined)?, imagined.adopted))
     }
 
     /// Takes away archives that do not count.
@@ -177,11 +178,37 @@ impl Compaction<'_> {
         drop(view);
         self.repository.load_index_and_adopt()?;
         let view = self.settled_look(&imagined)?;
-        self.whole(view)
+        self.whole(view, &imagined)
     }
 
-    fn whole(&self, view: View) -> Result<View> {
-        if view.weights.missing.is_empty() { Ok(view) } else { Err(self.incomplete(&view)) }
+    /// A view of which nothing is missing: this one, or a later one if what it missed is missed no more.
+    ///
+    /// # Errors
+    /// Something that an archive needs is nowhere; or something else is missing each time.
+    fn whole(&mut self, mut view: View, imagined: &Imagined) -> Result<View> {
+        for _ in 0..LOOKS {
+            let Some(object) = view.weights.missing.first() else { return Ok(view) };
+            let needed_by = self.lacking(&view)?;
+            if !needed_by.is_empty() {
+                let (object, place) = (object.to_hex(), "is in no pack".to_owned());
+                return Err(Error::Incomplete { object, place, needed_by: named(&needed_by) });
+            }
+            // A run that had read it while it stood has put it into a new pack, or has taken its archive back.
+            drop(view);
+            view = self.settled_look(imagined)?;
+        }
+        Err(Error::Overtaken { rounds: LOOKS })
+    }
+
+    /// The archives of a view that stand and lack something when each is walked.
+    fn lacking(&self, view: &View) -> Result<Vec<ArchiveId>> {
+        let reader = Reader::new(self.repository, Arc::new(self.repository.load_index_to_read()?));
+        let standing = self.repository.list_archives()?.manifests;
+        let findings = check::absences(&reader, &view.roots, self.monitor)?;
+        let is_excused = |object: &ObjectId| view.excused.contains(object);
+        let missed = findings.into_iter().filter(|finding| !finding.object.as_ref().is_some_and(is_excused));
+        let archives: BTreeSet<ArchiveId> = missed.flat_map(|finding| finding.harms).map(|(id, _)| id).collect();
+        Ok(archives.into_iter().filter(|id| standing.contains(id)).collect())
     }
 
     /// Looks until nothing is missing, or until two looks have found the same: other runs may move what is looked for.
@@ -209,27 +236,6 @@ impl Compaction<'_> {
             return Err(Error::Interrupted);
         }
         look::look(self.repository, &mut self.manifests, imagined, self.monitor)
-    }
-
-    /// Something that an archive needs is nowhere. Where not even an entry of the index is left, the archive is known; else `check` finds it.
-    fn incomplete(&self, view: &View) -> Error {
-        let object = view.weights.missing.first().map(ObjectId::to_hex).unwrap_or_default();
-        let mut archives: Vec<ArchiveId> = view
-            .live
-            .missing()
-            .iter()
-            .filter(|(_, id)| !view.excused.contains(id))
-            .map(|(archive, _)| *archive)
-            .collect();
-        if archives.is_empty() {
-            let options = CheckOptions { read_data: false, jobs: self.options.jobs };
-            let findings = check::check(self.repository, options, self.monitor).map(|report| report.findings);
-            let harms = findings.into_iter().flatten().flat_map(|finding| finding.harms);
-            archives.extend(harms.map(|(archive, _)| archive));
-        }
-        archives.sort_unstable();
-        archives.dedup();
-        Error::Incomplete { object, place: "is in no pack".to_owned(), needed_by: named(&archives) }
     }
 
     /// What was condemned cannot be copied, in any look: whom that would harm.
@@ -291,11 +297,12 @@ impl Compaction<'_> {
     /// Copies first what of these packs is alive: once they are condemned, a create that comes upon an object with no other copy stores it
     /// again. Nothing else depends on it; what is owed when they are condemned is copied then. Gives those that may be condemned: on a full
     /// disk only what is dead.
-    fn prepare<'p>(&mut self, packs: &'p [Doomed]) -> Result<Vec<&'p Doomed>> {
+    fn prepare(&mut self, packs: &[Doomed]) -> Result<Vec<PackId>> {
+        let ids: Vec<PackId> = packs.iter().map(|pack| pack.id).collect();
         if packs.iter().all(|pack| pack.live == 0) {
-            return Ok(packs.iter().collect());
+            return Ok(ids);
         }
-        let imagined = Imagined { condemned: packs.iter().map(|pack| pack.id).collect(), ..Imagined::default() };
+        let imagined = Imagined { condemned: ids.iter().copied().collect(), ..Imagined::default() };
         for look in 1..=LOOKS {
             let view = self.look_imagining(&imagined)?;
             match self.copy(&view) {
@@ -304,17 +311,17 @@ impl Compaction<'_> {
                 Ok(Owed::Nothing) => break,
                 Err(error) if is_full(&error) => {
                     self.report.note_no_room();
-                    return Ok(packs.iter().filter(|pack| pack.live == 0).collect());
+                    return Ok(packs.iter().filter(|pack| pack.live == 0).map(|pack| pack.id).collect());
                 }
                 Err(error) => return Err(error),
             }
         }
-        Ok(packs.iter().collect())
+        Ok(ids)
     }
 
     /// Rules 11 to 15, for these packs and for all that other compactions have condemned and not finished.
     fn round(&mut self, packs: &[Doomed]) -> Result<()> {
-        let ids: Vec<PackId> = self.prepare(packs)?.iter().map(|pack| pack.id).collect();
+        let ids = self.prepare(packs)?;
         let core = self.repository.core();
         gc::condemn(core, &ids)?;
         let mut looks = 0;
@@ -365,7 +372,7 @@ impl Compaction<'_> {
         if !view.weights.owes() {
             return Ok(Owed::Nothing);
         }
-        let index = std::sync::Arc::clone(&view.index);
+        let index = Arc::clone(&view.index);
         let mut packer = Packer::new(self.repository, index, Compression::default(), Verb::Compact, "");
         let demand = Demand { threshold: self.options.threshold, all_of: None };
         let copied = copy::copy(self.repository, view, &packer, demand, self.monitor);

@@ -20,7 +20,7 @@ use super::saved::{self, Roots};
 use crate::error::{Error, Result};
 use crate::format::block::Payload;
 use crate::format::references::{ObjectKind, references, roots as roots_of};
-use crate::id::{ArchiveId, ObjectId, PackId};
+use crate::id::{ObjectId, PackId};
 use crate::progress::Monitor;
 use crate::repository::{Archive, Index, Location, Reader, Repository, Slots};
 use crate::sync::lock;
@@ -44,7 +44,7 @@ pub(crate) enum Unreadable {
 #[derive(Debug)]
 pub(crate) struct Live {
     counts: Counts,
-    missing: Vec<(ArchiveId, ObjectId)>,
+    missing: Vec<ObjectId>,
 }
 
 impl Live {
@@ -95,8 +95,8 @@ impl Live {
         self.counts.is_only(slot, ObjectKind::Stamps)
     }
 
-    /// Objects that archives need and that are in no pack, each with one archive that needs it: none, or else nothing may be deleted.
-    pub(crate) fn missing(&self) -> &[(ArchiveId, ObjectId)] {
+    /// Objects that archives need and that are in no pack: none, or else nothing may be deleted.
+    pub(crate) fn missing(&self) -> &[ObjectId] {
         &self.missing
     }
 
@@ -107,20 +107,11 @@ impl Live {
     }
 }
 
-/// Adds an object that is missing, unless enough are named.
-fn note_missing(missing: &mut Vec<(ArchiveId, ObjectId)>, archive: ArchiveId, id: ObjectId) {
-    if missing.len() < MOST_MISSING {
-        missing.push((archive, id));
-    }
-}
-
 /// An object whose references are to be counted, or uncounted.
 #[derive(Clone, Copy, Debug)]
 struct Ahead {
     slot: usize,
     kind: ObjectKind,
-    /// Which of the archives came upon it.
-    archive: u32,
 }
 
 /// The same, found in the index.
@@ -138,22 +129,11 @@ impl Located {
     }
 }
 
+/// What a walk over archives does with each reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Direction {
     Add,
     Remove,
-}
-
-/// A walk over archives in one direction.
-struct Walk<'a> {
-    direction: Direction,
-    archives: Vec<&'a ArchiveId>,
-}
-
-impl Walk<'_> {
-    fn archive(&self, number: u32) -> ArchiveId {
-        self.archives.get(number as usize).map(|id| **id).unwrap_or_default()
-    }
 }
 
 struct Counting<'a> {
@@ -162,7 +142,7 @@ struct Counting<'a> {
     slots: Slots,
     reader: Reader<'a>,
     counts: Counts,
-    missing: Mutex<Vec<(ArchiveId, ObjectId)>>,
+    missing: Mutex<Vec<ObjectId>>,
     unreadable: Unreadable,
     monitor: &'a dyn Monitor,
 }
@@ -193,39 +173,29 @@ impl Counting<'_> {
     }
 
     fn walk(&self, roots: &Roots, direction: Direction) -> Result<()> {
-        let walk = Walk { direction, archives: roots.keys().collect() };
         let mut ahead = Vec::new();
-        for (archive, named) in (0..).zip(roots.values()) {
-            for (kind, id) in named {
-                self.refer(&walk, archive, *kind, id, &mut ahead)?;
-            }
+        for (kind, id) in roots.values().flatten() {
+            self.refer(direction, *kind, id, &mut ahead)?;
         }
         while !ahead.is_empty() {
             let batch = ahead.split_off(ahead.len().saturating_sub(BATCH));
             let located = self.locate(batch)?;
             let blocks: Vec<_> = located.chunk_by(|one, other| one.place() == other.place()).collect();
-            let found: Vec<_> = blocks.par_iter().map(|block| self.read(&walk, block)).collect::<Result<_>>()?;
+            let found: Vec<_> = blocks.par_iter().map(|block| self.read(direction, block)).collect::<Result<_>>()?;
             ahead.extend(found.into_iter().flatten());
         }
         Ok(())
     }
 
     /// Counts or uncounts one reference; adds to `ahead` if that of the object follow.
-    fn refer(
-        &self,
-        walk: &Walk<'_>,
-        archive: u32,
-        kind: ObjectKind,
-        id: &ObjectId,
-        ahead: &mut Vec<Ahead>,
-    ) -> Result<()> {
-        let Some(slot) = self.slots.of(id) else { return self.absent(walk, archive, kind, id) };
+    fn refer(&self, direction: Direction, kind: ObjectKind, id: &ObjectId, ahead: &mut Vec<Ahead>) -> Result<()> {
+        let Some(slot) = self.slots.of(id) else { return self.absent(direction, kind, id) };
         let mut follow = |kind: ObjectKind| {
             if !matches!(kind, ObjectKind::Leaf(_)) {
-                ahead.push(Ahead { slot, kind, archive });
+                ahead.push(Ahead { slot, kind });
             }
         };
-        match walk.direction {
+        match direction {
             Direction::Add => {
                 if self.counts.add(slot, kind) {
                     follow(kind);
@@ -240,11 +210,14 @@ impl Counting<'_> {
     }
 
     /// Of an archive that exists it is remembered; of one that is gone it is the end of the way.
-    fn absent(&self, walk: &Walk<'_>, archive: u32, kind: ObjectKind, id: &ObjectId) -> Result<()> {
-        match walk.direction {
+    fn absent(&self, direction: Direction, kind: ObjectKind, id: &ObjectId) -> Result<()> {
+        match direction {
             Direction::Add if kind == ObjectKind::Stamps => Ok(()),
             Direction::Add => {
-                note_missing(&mut lock(&self.missing), walk.archive(archive), *id);
+                let mut missing = lock(&self.missing);
+                if missing.len() < MOST_MISSING {
+                    missing.push(*id);
+                }
                 Ok(())
             }
             Direction::Remove => Err(Error::ObjectMissing { id: id.to_hex() }),
@@ -266,7 +239,7 @@ impl Counting<'_> {
 
     /// Opens a block and counts the references of those objects in it that are wanted, and of those that they lead to and that stand in
     /// it too, as most do: what is written together is read once. Gives those that stand elsewhere.
-    fn read(&self, walk: &Walk<'_>, wanted: &[Located]) -> Result<Vec<Ahead>> {
+    fn read(&self, direction: Direction, wanted: &[Located]) -> Result<Vec<Ahead>> {
         if self.monitor.cancelled() {
             return Err(Error::Interrupted);
         }
@@ -278,7 +251,7 @@ impl Counting<'_> {
         let mut here = wanted.to_vec();
         let mut elsewhere = Vec::new();
         while let Some(located) = here.pop() {
-            for ahead in self.refer_from(walk, &located, block.as_ref())? {
+            for ahead in self.refer_from(direction, &located, block.as_ref())? {
                 let below = self.locate_one(ahead)?;
                 if place.is_some() && below.place() == place {
                     here.push(below);
@@ -291,7 +264,7 @@ impl Counting<'_> {
     }
 
     /// Counts the references of an object that is in this block, if it opened, or else wherever it can be read.
-    fn refer_from(&self, walk: &Walk<'_>, located: &Located, block: Option<&Payload>) -> Result<Vec<Ahead>> {
+    fn refer_from(&self, direction: Direction, located: &Located, block: Option<&Payload>) -> Result<Vec<Ahead>> {
         let Located { ahead, id, location } = located;
         let purpose = ObjectKind::Tree.purpose();
         let inside = || {
@@ -301,16 +274,16 @@ impl Counting<'_> {
         };
         let mut found = Vec::new();
         match inside() {
-            Some(bytes) => self.refer_all(walk, ahead, id, bytes, &mut found)?,
+            Some(bytes) => self.refer_all(direction, ahead, id, bytes, &mut found)?,
             None => match self.reader.object(purpose, id) {
-                Ok(bytes) => self.refer_all(walk, ahead, id, &bytes, &mut found)?,
+                Ok(bytes) => self.refer_all(direction, ahead, id, &bytes, &mut found)?,
                 Err(Error::Damaged { .. }) if ahead.kind == ObjectKind::Stamps => {
-                    self.absent(walk, ahead.archive, ahead.kind, id)?;
+                    self.absent(direction, ahead.kind, id)?;
                 }
                 Err(error) if error.is_loss() && self.unreadable == Unreadable::IsMissing => {
-                    self.absent(walk, ahead.archive, ahead.kind, id)?;
+                    self.absent(direction, ahead.kind, id)?;
                 }
-                Err(Error::ObjectMissing { .. }) => self.absent(walk, ahead.archive, ahead.kind, id)?,
+                Err(Error::ObjectMissing { .. }) => self.absent(direction, ahead.kind, id)?,
                 Err(error) => return Err(error),
             },
         }
@@ -319,7 +292,7 @@ impl Counting<'_> {
 
     fn refer_all(
         &self,
-        walk: &Walk<'_>,
+        direction: Direction,
         from: &Ahead,
         id: &ObjectId,
         bytes: &[u8],
@@ -328,7 +301,7 @@ impl Counting<'_> {
         let mut done = Ok(());
         let decoded = references(from.kind, bytes, &mut |kind, id| {
             if done.is_ok() {
-                done = self.refer(walk, from.archive, kind, &id, ahead);
+                done = self.refer(direction, kind, &id, ahead);
             }
         });
         decoded.map_err(|error| Error::Damaged {

@@ -22,11 +22,6 @@ use crate::repository::gc::{MERGED, size_class};
 use crate::repository::index::PackState;
 use crate::store::Key;
 
-/// The share of dead bytes, in percent of what lives, that may be left over all packs.
-pub(crate) fn tolerated(threshold: u8) -> u8 {
-    threshold / 5
-}
-
 /// A pack that should go.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Doomed {

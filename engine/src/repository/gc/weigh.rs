@@ -11,7 +11,6 @@ use crate::format::file::Class;
 use crate::id::{ObjectId, PackId};
 use crate::repository::Index;
 use crate::repository::gc::live::Live;
-use crate::repository::gc::plan::tolerated;
 use crate::repository::index::{PackState, Scanned, ScannedCopy};
 
 /// Fractions of a byte in which an object's share of its block is counted.
@@ -95,7 +94,7 @@ pub(crate) fn weigh(index: &Index, live: &Live, excused: &HashSet<ObjectId>) -> 
         unique: 0,
         live: 0,
     }));
-    let missing = live.missing().iter().map(|(_, id)| *id).filter(|id| !excused.contains(id));
+    let missing = live.missing().iter().copied().filter(|id| !excused.contains(id));
     weights.missing.extend(missing.take(NAMED));
     index.scan(&mut |object| {
         weights.count(object, live, excused);
@@ -119,10 +118,10 @@ impl Weights {
         self.packs.iter().any(|pack| pack.owed > 0)
     }
 
-    /// Dead bytes that may be left over all packs.
+    /// Dead bytes that may be left over all packs: of what lives, a fifth of the threshold's share.
     pub(crate) fn tolerated_bytes(&self, threshold: u8) -> u64 {
         let live: u64 = self.packs.iter().map(|pack| (pack.live + pack.owed_weight) >> FRACTION).sum();
-        live / 100 * u64::from(tolerated(threshold))
+        live / 100 * u64::from(threshold / 5)
     }
 
     /// How many more may come to be left, besides those in packs that are not dead by the threshold. Some less than is tolerated: a

@@ -1,5 +1,6 @@
-//! A store in memory in which something happens at a moment that the test chooses.
+//! A store in memory in which something happens at moments that the test chooses.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
@@ -7,7 +8,7 @@ use vault_engine::store::{Key, Kind, Listed, MemoryStore, Store, StoreResult, Up
 
 type Act = Box<dyn FnOnce(&MemoryStore) + Send>;
 
-/// Passes everything on; just before the operation of a certain number, something else is done. Clones are one store.
+/// Passes everything on; just before operations of certain numbers, something else is done. Clones are one store.
 #[derive(Clone)]
 pub(super) struct Hooked {
     inner: MemoryStore,
@@ -16,8 +17,8 @@ pub(super) struct Hooked {
 
 struct State {
     seen: u64,
-    at: u64,
-    act: Option<Act>,
+    /// What is still to be done, and before which operation.
+    acts: VecDeque<(u64, Act)>,
 }
 
 impl fmt::Debug for Hooked {
@@ -29,8 +30,14 @@ impl fmt::Debug for Hooked {
 impl Hooked {
     /// Acts once, before operation `at`, counted from [`Hooked::arm`].
     pub(super) fn new(inner: &MemoryStore, at: u64, act: impl FnOnce(&MemoryStore) + Send + 'static) -> Self {
-        let state = State { seen: 0, at, act: Some(Box::new(act)) };
+        let state = State { seen: 0, acts: [(at, Box::new(act) as Act)].into() };
         Self { inner: inner.clone(), state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Acts once more, not before it has acted before.
+    pub(super) fn then(self, at: u64, act: impl FnOnce(&MemoryStore) + Send + 'static) -> Self {
+        self.state.lock().unwrap().acts.push_back((at, Box::new(act)));
+        self
     }
 
     /// Counts from here.
@@ -38,16 +45,17 @@ impl Hooked {
         self.state.lock().unwrap().seen = 0;
     }
 
-    /// Whether the moment has come.
+    /// Whether all moments have come.
     pub(super) fn has_acted(&self) -> bool {
-        self.state.lock().unwrap().act.is_none()
+        self.state.lock().unwrap().acts.is_empty()
     }
 
     fn step(&self) {
         let act = {
             let mut state = self.state.lock().unwrap();
             state.seen += 1;
-            if state.seen > state.at { state.act.take() } else { None }
+            let seen = state.seen;
+            state.acts.pop_front_if(|(at, _)| seen > *at).map(|(_, act)| act)
         };
         if let Some(act) = act {
             // On a thread of its own: this one may be a worker, which would take up other work while it waits.

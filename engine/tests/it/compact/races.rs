@@ -4,11 +4,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use vault_engine::error::Error;
 use vault_engine::ops::archives;
 use vault_engine::ops::check::{CheckOptions, Severity, check};
 use vault_engine::progress::Silent;
 use vault_engine::repository::Repository;
-use vault_engine::store::{Fault, FaultyStore};
+use vault_engine::store::{Fault, FaultyStore, Key, Kind, Snapshot};
 
 use super::hooked::Hooked;
 use super::{
@@ -269,6 +270,43 @@ fn a_compaction_dies_and_another_finishes_it_inside_each_operation_of_a_compacti
             },
         );
     }
+}
+
+/// A run has put its manifest, and reads what has gone meanwhile into memory, to store it again: for a while its archive needs what is nowhere.
+/// A compaction that meets it goes on when that is over, or gives up, deleting nothing, and says for whose sake.
+#[test]
+fn a_rescue_that_takes_a_while_inside_a_compaction() {
+    let world = scene();
+    let store = world.copy();
+    world.write("file 5", noise(30, 3000));
+    let id = archive(&sample::open(store.clone()), &world.source());
+    let before = world.store.snapshot();
+    let made = || store.snapshot().into_iter().filter(|(key, _)| !before.contains_key(key));
+    let is_late = |key: &Key| key.kind() == Kind::Packs || *key == Key::ok_mark(id);
+    let (late, early): (Snapshot, Snapshot) = made().partition(|(key, _)| is_late(key));
+    let puts = |files: &Snapshot| {
+        let files = files.clone();
+        move |store: &MemoryStore| files.into_iter().for_each(|(key, bytes)| store.insert_raw(key, bytes))
+    };
+    let (mut gave_up, mut went_on) = (0, 0);
+    for begins in (0..80).step_by(3) {
+        for lasts in (1..120).step_by(7) {
+            let store = world.copy();
+            let hooked = Hooked::new(&store, begins, puts(&early)).then(begins + lasts, puts(&late));
+            let repository = sample::open(hooked.clone());
+            hooked.arm();
+            let done = compact(&repository, &THOROUGH, &Silent);
+            if !hooked.has_acted() {
+                continue;
+            }
+            match done {
+                Ok(_) => went_on += 1,
+                Err(Error::Incomplete { needed_by, .. }) if needed_by == [format!("aid:{id}")] => gave_up += 1,
+                Err(error) => panic!("from {begins} on, for {lasts}: {error}"),
+            }
+        }
+    }
+    assert!(gave_up > 0 && went_on > 0, "{gave_up} gave up, {went_on} went on");
 }
 
 #[test]
