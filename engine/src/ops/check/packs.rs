@@ -59,7 +59,9 @@ impl Reading<'_> {
         let outcome = self.each(&chosen, &|pack| {
             let result = PackResult { pack: pack.id, ..PackResult::default() };
             let check = PackCheck { repository: self.repository, pack, key: Key::pack(pack.id), result };
-            lock(&results).push((check.run()?, pack.size));
+            // Before the lock is taken: what an argument computes is computed under its receiver's lock.
+            let result = check.run()?;
+            lock(&results).push((result, pack.size));
             if let Some(counters) = self.monitor.counters() {
                 Counters::add(&counters.bytes, pack.size);
             }
