@@ -57,13 +57,15 @@ impl Job {
         }
     }
 
-    fn archive<'s>(self, run: &'s Run<'s>, scope: &Scope<'s>) -> Result<()> {
+    fn archive<'s>(mut self, run: &'s Run<'s>, scope: &Scope<'s>) -> Result<()> {
         let began = clock::file_system_now();
         let file = match self.directory.open_file(&self.source_name, &self.stat) {
             Ok(file) => file,
             Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => return self.vanished(run),
             Err(error) => return self.unreadable(run, &error),
         };
+        // It may have changed since the walk saw it.
+        self.stat = *file.opened();
         let attributes = attributes_of(run, &self.path, &self.stat, &file);
         let reading = Arc::new(Reading {
             file,
@@ -227,7 +229,7 @@ impl Reading {
             }
             let carry = carried.as_ref().map_or(0, |(_, from, to)| to - from);
             let left = usize::try_from(end - offset).unwrap_or(usize::MAX).saturating_sub(carry);
-            let wanted = left.min(WINDOW_BYTES);
+            let wanted = left.min(WINDOW_BYTES - carry.min(WINDOW_BYTES / 2));
             let mut window = run.windows.take(carry + wanted);
             let space = window.bytes_mut();
             if let Some((old, from, to)) = &carried {

@@ -34,6 +34,7 @@ mod parent;
 mod paths;
 mod preview;
 mod run;
+mod scan;
 mod walk;
 mod window;
 
@@ -47,8 +48,6 @@ pub type Input = Box<dyn Read + Send>;
 
 /// How often a create starts again when objects are lost under its hands.
 const ROUNDS: usize = 3;
-/// Stack of the walk: directories may be tens of thousands deep.
-const WALK_STACK: usize = 256 << 20;
 
 /// What makes a file "unchanged", so that it is not read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -251,15 +250,16 @@ impl Attempt<'_> {
     /// Runs the walk on a thread with a large stack, the workers in the pool.
     fn walk(&self, run: &Run<'_>, parent: Option<&Archive>, input: Option<Input>) -> Result<Entry> {
         let parent = parent.map(|archive| (archive.manifest.root_tree(), Some(archive.manifest.root_stamps)));
-        let walk = || {
-            self.pool.in_place_scope(|scope| {
-                let walked = Walk::new(run, scope, self.threads).root(self.paths, parent, input);
-                walked.map_err(|error| run.fail(error)).ok()
-            })
-        };
         let walked = std::thread::scope(|threads| {
+            let walk = || {
+                self.pool.in_place_scope(|workers| {
+                    let walked = Walk::new(run, workers, threads, self.threads).root(self.paths, parent, input);
+                    walked.map_err(|error| run.fail(error)).ok()
+                })
+            };
+            // A large stack: directories may be thousands deep.
             let thread =
-                std::thread::Builder::new().name("walk".to_owned()).stack_size(WALK_STACK).spawn_scoped(threads, walk);
+                std::thread::Builder::new().name("walk".to_owned()).stack_size(scan::STACK).spawn_scoped(threads, walk);
             let thread = thread.map_err(|error| Error::Internal(format!("cannot start a thread: {error}")))?;
             thread.join().map_err(|_| Error::Internal("the walk panicked".to_owned()))
         })?;

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::clock;
 use crate::crypto::Purpose;
 use crate::error::{Error, Result};
 use crate::format::list::Extent;
@@ -191,10 +190,10 @@ impl<'a> Run<'a> {
         list.xattrs
     }
 
-    /// Whether a later change of what stands in `directory` would show as another ctime.
-    pub(super) fn believes(&self, directory: &SourceDir, stat: &Stat) -> bool {
+    /// Whether a later change of what stands in `directory` would show as another ctime. `seen` is a time before `stat` was asked for.
+    pub(super) fn believes(&self, directory: &SourceDir, stat: &Stat, seen: Timestamp) -> bool {
         let trust = self.file_systems.of_directory(directory);
-        trust.is_ok_and(|trust| trust.believes(stat, clock::file_system_now()))
+        trust.is_ok_and(|trust| trust.believes(stat, seen))
     }
 
     /// Stores a metadata object and notes where it was found.

@@ -1,55 +1,66 @@
 //! The walk: the source and the parent archive side by side, in order of names.
 //!
-//! One thread walks; what has to be read goes to the workers in batches. A file whose stamp says "unchanged" is taken over from the
-//! parent without being opened.
+//! One thread walks, another lists ahead of it (scan.rs); what has to be read goes to the workers in batches. A file whose stamp says
+//! "unchanged" is taken over from the parent without being opened.
 
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::Scope;
 
-use rayon::Scope;
-
+use crate::clock;
 use crate::error::{Error, FileError, Result};
 use crate::id::ObjectId;
 use crate::meta::{Attributes, LinkId, NodeKind, Owner, Timestamp};
 use crate::ops::create::Input;
-use crate::ops::create::argument::{is_left_out, open_argument};
+use crate::ops::create::argument::open_argument;
 use crate::ops::create::assembly::{DirectoryWriter, Entry, Place, store_long_xattrs};
 use crate::ops::create::batch::Batches;
 use crate::ops::create::file::{Job, attributes_now, node};
 use crate::ops::create::parent::{Before, ParentDirectory, parent_below, same_status, unchanged};
 use crate::ops::create::paths::{PathSource, PathTree};
-use crate::ops::create::run::{Link, Run, link_key};
+use crate::ops::create::run::Run;
+use crate::ops::create::scan::{self, Bounds, Found, Opened, Scan, Told};
 use crate::ops::walk::push_name;
 use crate::source::{FileKind, SourceDir, Stat};
 
-/// Deepest directory: the walk has a stack for so many.
-const DEEPEST: usize = 16_384;
+mod links;
 
 /// The state of the walk.
-pub(super) struct Walk<'s, 'w> {
+pub(super) struct Walk<'s, 'w, 't, 'e> {
     run: &'s Run<'s>,
+    /// Where a scan gets its thread.
+    threads: &'t Scope<'t, 'e>,
     batch: Batches<'s, 'w>,
     /// Path in the archive of what is looked at.
     path: Vec<u8>,
     /// Which PATH argument we are in, and how long its stored name is.
     argument: (u16, usize),
     device: u64,
-    /// How many directories we are in.
-    depth: usize,
+    /// What lists ahead, once we are in a directory.
+    scan: Option<Scan>,
+    /// A time before what we look at was asked for.
+    seen: Timestamp,
     /// PATHs that could be read at all.
     pub(super) found: usize,
     missing: Vec<String>,
 }
 
-impl<'s, 'w> Walk<'s, 'w> {
-    pub(super) fn new(run: &'s Run<'s>, scope: &'w Scope<'s>, threads: usize) -> Self {
+impl<'s: 't, 'w, 't, 'e> Walk<'s, 'w, 't, 'e> {
+    pub(super) fn new(
+        run: &'s Run<'s>,
+        workers: &'w rayon::Scope<'s>,
+        threads: &'t Scope<'t, 'e>,
+        jobs: usize,
+    ) -> Self {
         Self {
             run,
-            batch: Batches::new(run, scope, threads),
+            threads,
+            batch: Batches::new(run, workers, jobs),
             path: Vec::new(),
             argument: (0, 0),
             device: 0,
-            depth: 0,
+            scan: None,
+            seen: Timestamp::default(),
             found: 0,
             missing: Vec::new(),
         }
@@ -94,7 +105,7 @@ impl<'s, 'w> Walk<'s, 'w> {
             stamps: None,
         };
         store_long_xattrs(self.run, &mut entry)?;
-        self.directory(&Arc::new(directory), DirectoryWriter::new(None), parent)?;
+        self.argument_directory(&Arc::new(directory), DirectoryWriter::new(None), parent)?;
         Ok(entry)
     }
 
@@ -141,6 +152,7 @@ impl<'s, 'w> Walk<'s, 'w> {
         name: &[u8],
         before: Option<Before>,
     ) -> Result<()> {
+        self.seen = clock::file_system_now();
         let (parent, own_name, stat) = match open_argument(path) {
             Ok(found) => found,
             Err(error) => {
@@ -155,6 +167,24 @@ impl<'s, 'w> Walk<'s, 'w> {
         self.entry(&Arc::new(parent), &own_name, name, stat, before, writer)
     }
 
+    /// Everything in a directory that is no other's: from here on a scan lists ahead.
+    fn argument_directory(
+        &mut self,
+        directory: &Arc<SourceDir>,
+        writer: DirectoryWriter,
+        parent: ParentDirectory,
+    ) -> Result<()> {
+        let (bounds, path) = (self.bounds(), self.path.clone());
+        self.scan = Some(scan::start(self.threads, bounds, Arc::clone(directory), path)?);
+        let done = self.directory(directory, writer, parent);
+        self.scan = None;
+        done
+    }
+
+    fn bounds(&self) -> Bounds<'s> {
+        Bounds { options: self.run.options, device: self.device }
+    }
+
     /// Everything in a directory.
     fn directory(
         &mut self,
@@ -163,41 +193,58 @@ impl<'s, 'w> Walk<'s, 'w> {
         mut parent: ParentDirectory,
     ) -> Result<()> {
         self.batch.enter_directory();
-        self.depth += 1;
-        match directory.names() {
-            Ok(names) => {
-                for name in names.iter() {
-                    if self.run.stopped() {
-                        return Ok(());
+        loop {
+            if self.run.stopped() {
+                return Ok(());
+            }
+            match self.told()? {
+                Told::Names(names, seen) => {
+                    for (name, found) in names {
+                        if self.run.stopped() {
+                            return Ok(());
+                        }
+                        self.seen = seen;
+                        let length = push_name(&mut self.path, &name);
+                        self.named(directory, &name, found, &mut writer, &mut parent)?;
+                        self.path.truncate(length);
                     }
-                    let length = push_name(&mut self.path, name);
-                    self.named(directory, name, &mut writer, &mut parent)?;
-                    self.path.truncate(length);
+                }
+                Told::End => break,
+                Told::Failed(error) => {
+                    self.run.warn(&self.path, &error.chain());
+                    break;
+                }
+                Told::Opened(_) => {
+                    return Err(Error::Internal("the scan is at another place than the walk".to_owned()));
                 }
             }
-            Err(error) => self.run.warn(&self.path, &error.chain()),
         }
-        self.depth -= 1;
         writer.finish(self.run)
+    }
+
+    fn told(&self) -> Result<Told> {
+        let scan = self.scan.as_ref().ok_or_else(|| Error::Internal("nothing lists ahead of the walk".to_owned()))?;
+        scan.next()
     }
 
     fn named(
         &mut self,
         directory: &Arc<SourceDir>,
         name: &[u8],
+        found: Found,
         writer: &mut DirectoryWriter,
         parent: &mut ParentDirectory,
     ) -> Result<()> {
-        if self.run.options.excludes.excludes(&self.path) {
-            self.run.monitor.entry('-', &self.path);
-            return Ok(());
-        }
-        match directory.stat_child(name) {
-            Ok(stat) => {
+        match found {
+            Found::Excluded => {
+                self.run.monitor.entry('-', &self.path);
+                Ok(())
+            }
+            Found::Entry(stat) => {
                 let before = parent.find(&self.run.reader, name)?;
                 self.entry(directory, name, name, stat, before, writer)
             }
-            Err(error) => {
+            Found::Failed(error) => {
                 let vanished = error.source.kind() == std::io::ErrorKind::NotFound;
                 let text = if vanished { "disappeared before it could be read".to_owned() } else { error.chain() };
                 self.run.warn(&self.path, &text);
@@ -239,17 +286,16 @@ impl<'s, 'w> Walk<'s, 'w> {
         before: Option<&Before>,
         writer: &mut DirectoryWriter,
     ) -> Result<()> {
-        let crossing = self.run.options.one_file_system && stat.device != self.device;
-        let opened =
-            if self.depth < DEEPEST { above.open_child(source_name) } else { Err(too_deep(above, source_name)) };
-        if let (Ok(directory), false) = (&opened, crossing)
-            && is_left_out(self.run.options, directory)
-        {
+        let opened = match &self.scan {
+            Some(scan) => scan.opened()?,
+            None => self.bounds().open(above, source_name, stat, 0),
+        };
+        if matches!(opened, Opened::LeftOut) {
             self.run.monitor.entry('-', &self.path);
             return Ok(());
         }
         let place = writer.reserve(self.run, name)?;
-        let trusted = self.run.believes(above, stat);
+        let trusted = self.run.believes(above, stat, self.seen);
         let same =
             before.filter(|before| same_status(before, stat) && matches!(before.node.kind, NodeKind::Directory { .. }));
         let inherited = match same {
@@ -260,11 +306,15 @@ impl<'s, 'w> Walk<'s, 'w> {
         };
         let (mut attributes, xattrs) = match (&opened, inherited) {
             (_, Some((attributes, xattrs))) => (attributes, xattrs),
-            (Ok(directory), None) => (self.directory_attributes(directory, stat), None),
-            (Err(_), None) => (self.run.attributes_without_opening(above, source_name, &self.path, stat), None),
+            (Opened::Entered(directory) | Opened::Boundary(directory), None) => {
+                (self.directory_attributes(directory, stat), None)
+            }
+            (Opened::Failed(_) | Opened::LeftOut, None) => {
+                (self.run.attributes_without_opening(above, source_name, &self.path, stat), None)
+            }
         };
         self.run.refresh_owners(&mut attributes, stat);
-        let missing = opened.is_err();
+        let missing = matches!(opened, Opened::Failed(_));
         let mut entry = Entry {
             node: node(name.to_vec(), attributes, NodeKind::Directory { tree: ObjectId::zero() }, missing),
             xattrs,
@@ -276,12 +326,15 @@ impl<'s, 'w> Walk<'s, 'w> {
         place.prepare(entry)?;
         let inside = DirectoryWriter::new(Some(place));
         match opened {
-            Ok(directory) if !crossing => self.directory(&Arc::new(directory), inside, parent_below(before)),
-            Ok(_) => inside.finish(self.run),
-            Err(error) => {
+            Opened::Entered(directory) if self.scan.is_some() => {
+                self.directory(&directory, inside, parent_below(before))
+            }
+            Opened::Entered(directory) => self.argument_directory(&directory, inside, parent_below(before)),
+            Opened::Failed(error) => {
                 self.run.warn(&self.path, &error.chain());
                 inside.finish(self.run)
             }
+            Opened::Boundary(_) | Opened::LeftOut => inside.finish(self.run),
         }
     }
 
@@ -371,40 +424,6 @@ impl<'s, 'w> Walk<'s, 'w> {
         place.fill(self.run, entry)
     }
 
-    /// The id of a group whose first member is looked at now (docs/format.md §7).
-    fn link_id(&self) -> LinkId {
-        let mut path = self.argument.0.to_le_bytes().to_vec();
-        path.extend_from_slice(self.path.get(self.argument.1..).unwrap_or_default());
-        let hash = self.run.repository.ring().name_hash(&path);
-        let mut id = LinkId::default();
-        id.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
-        id
-    }
-
-    /// The first member of a group gets its link id back and is read; the others take what it becomes.
-    fn join_link(&mut self, stat: &Stat, link: LinkId, place: Place, name: &[u8]) -> Result<Option<LinkId>> {
-        let key = link_key(stat);
-        let done = {
-            let mut links = self.run.links.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            match links.get_mut(&key) {
-                None => {
-                    links.insert(key, Link::Reading(Vec::new()));
-                    return Ok(Some(link));
-                }
-                Some(Link::Reading(waiting)) => {
-                    waiting.push((place, self.path.clone()));
-                    return Ok(None);
-                }
-                Some(Link::Done(entry)) => entry.clone(),
-            }
-        };
-        let mut entry = *done;
-        entry.node.name = name.to_vec();
-        self.run.count('U', &self.path, &entry.node);
-        place.fill(self.run, entry)?;
-        Ok(None)
-    }
-
     fn special(
         &mut self,
         directory: &Arc<SourceDir>,
@@ -414,7 +433,7 @@ impl<'s, 'w> Walk<'s, 'w> {
         before: Option<Before>,
         writer: &mut DirectoryWriter,
     ) -> Result<()> {
-        let stamp = self.run.believes(directory, stat).then_some(stat.stamp());
+        let stamp = self.run.believes(directory, stat, self.seen).then_some(stat.stamp());
         if let Some(before) = before {
             let same_kind = special_kind(stat).is_some_and(|kind| kind == before.node.kind)
                 || stat.kind == FileKind::Symlink && matches!(before.node.kind, NodeKind::Symlink { .. });
@@ -446,11 +465,6 @@ impl<'s, 'w> Walk<'s, 'w> {
         self.run.count(status, &self.path, &entry.node);
         place.fill(self.run, entry)
     }
-}
-
-fn too_deep(above: &SourceDir, name: &[u8]) -> FileError {
-    let problem = format!("directories are archived {DEEPEST} deep at most");
-    FileError::new("enter", above.child_path(name), std::io::Error::other(problem))
 }
 
 fn implied_entry(name: Vec<u8>) -> Entry {

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use vault_engine::ops::create::{CreateOptions, Created, create};
 use vault_engine::progress::Monitor;
@@ -10,18 +11,19 @@ use vault_engine::progress::Monitor;
 use super::{Nights, noise};
 use crate::sample;
 
-/// Acts once, when the entry `at` is handled: everything behind it has been walked, or will be, and not been read.
+/// Acts once, when the entry "a" has been handled, the last thing that the only worker does before it turns to "b": when it is asked for
+/// the `nth` time after that whether to stop.
 struct Meddler<A> {
-    at: &'static [u8],
+    asked: AtomicUsize,
+    nth: usize,
     act: Mutex<Option<A>>,
     warnings: Mutex<Vec<String>>,
 }
 
-impl<A: FnOnce() + Send> Meddler<A> {
-    fn new(at: &'static [u8], act: A) -> Self {
-        Self { at, act: Mutex::new(Some(act)), warnings: Mutex::default() }
-    }
-}
+/// Before "b" is opened,
+const BEFORE: usize = 1;
+/// and between its opening and its first byte.
+const WITHIN: usize = 2;
 
 impl<A: FnOnce() + Send> Monitor for Meddler<A> {
     fn warning(&self, path: &[u8], message: &str) {
@@ -29,17 +31,26 @@ impl<A: FnOnce() + Send> Monitor for Meddler<A> {
     }
 
     fn entry(&self, _status: char, path: &[u8]) {
-        if path.ends_with(self.at)
+        if path.ends_with(b"/a") {
+            self.asked.store(1, Ordering::SeqCst);
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        // 0: "a" has not been handled.
+        let count = |asked: usize| (asked > 0).then_some(asked + 1);
+        if self.asked.fetch_update(Ordering::SeqCst, Ordering::SeqCst, count) == Ok(self.nth)
             && let Some(act) = self.act.lock().unwrap().take()
         {
             act();
         }
+        false
     }
 }
 
-/// Archives on one thread; `act` runs when all has been walked and "a" has been read, but "b" behind it not.
-fn archive_while(nights: &Nights, act: impl FnOnce() + Send) -> (Created, Vec<String>) {
-    let monitor = Meddler::new(b"/a", act);
+/// Archives with one worker; `act` runs when all has been walked and "a" has been read.
+fn archive_while(nights: &Nights, nth: usize, act: impl FnOnce() + Send) -> (Created, Vec<String>) {
+    let monitor = Meddler { asked: AtomicUsize::new(0), nth, act: Mutex::new(Some(act)), warnings: Mutex::default() };
     let options = CreateOptions { jobs: Some(1), ..sample::options(&[&nights.source]) };
     let created = create(&nights.repository, &options, None, &monitor).unwrap();
     (created, monitor.warnings.into_inner().unwrap())
@@ -77,21 +88,21 @@ fn resize(path: &Path, length: u64) {
 #[test]
 fn a_file_that_becomes_shorter() {
     let (nights, second) = two_files();
-    let (created, warnings) = archive_while(&nights, || resize(&second, 1000));
+    let (created, warnings) = archive_while(&nights, WITHIN, || resize(&second, 1000));
     assert_flagged(&nights, &created, &warnings, "shorter", 1000);
 }
 
 #[test]
 fn a_file_that_becomes_empty() {
     let (nights, second) = two_files();
-    let (created, warnings) = archive_while(&nights, || resize(&second, 0));
+    let (created, warnings) = archive_while(&nights, WITHIN, || resize(&second, 0));
     assert_flagged(&nights, &created, &warnings, "shorter", 0);
 }
 
 #[test]
 fn a_file_that_grows_is_archived_as_long_as_it_was() {
     let (nights, second) = two_files();
-    let (created, warnings) = archive_while(&nights, || resize(&second, 900_000));
+    let (created, warnings) = archive_while(&nights, WITHIN, || resize(&second, 900_000));
     assert_flagged(&nights, &created, &warnings, "grew", 500_000);
 }
 
@@ -99,7 +110,7 @@ fn a_file_that_grows_is_archived_as_long_as_it_was() {
 fn a_file_that_is_rewritten_in_place() {
     let (nights, second) = two_files();
     nights.settle();
-    let (created, warnings) = archive_while(&nights, || {
+    let (created, warnings) = archive_while(&nights, WITHIN, || {
         std::os::unix::fs::FileExt::write_all_at(&File::options().write(true).open(&second).unwrap(), b"other", 9)
             .unwrap();
     });
@@ -107,9 +118,20 @@ fn a_file_that_is_rewritten_in_place() {
 }
 
 #[test]
+fn a_file_that_changes_before_it_is_opened_is_archived_as_it_is_then() {
+    let (nights, second) = two_files();
+    let (created, warnings) = archive_while(&nights, BEFORE, || resize(&second, 900_000));
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let entries = sample::entries(&nights.repository, created.archive.as_ref().unwrap(), &nights.source);
+    assert!(!entries[b"b".as_slice()].changed);
+    nights.assert_same(&created);
+    sample::assert_sound(&nights.repository);
+}
+
+#[test]
 fn a_file_that_disappears_is_a_warning_and_in_no_archive() {
     let (nights, second) = two_files();
-    let (created, warnings) = archive_while(&nights, || fs::remove_file(&second).unwrap());
+    let (created, warnings) = archive_while(&nights, BEFORE, || fs::remove_file(&second).unwrap());
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].contains("disappeared"), "{warnings:?}");
     let entries = sample::entries(&nights.repository, created.archive.as_ref().unwrap(), &nights.source);
@@ -123,7 +145,7 @@ fn a_file_that_another_takes_the_place_of_is_never_mixed_of_both() {
     let (nights, second) = two_files();
     nights.write("c", &noise(2, 500_000));
     let other = nights.path("c");
-    let (created, warnings) = archive_while(&nights, || fs::rename(&other, &second).unwrap());
+    let (created, warnings) = archive_while(&nights, WITHIN, || fs::rename(&other, &second).unwrap());
     assert!(!warnings.is_empty());
     let target = tempfile::TempDir::new().unwrap();
     let (_, _) = sample::try_restore(&nights.repository, created.archive.as_ref().unwrap(), target.path()).unwrap();
@@ -140,7 +162,7 @@ fn a_directory_that_disappears_is_a_warning_too() {
     fs::create_dir(nights.path("b")).unwrap();
     nights.write("b/file", b"going");
     let second = nights.path("b");
-    let (created, warnings) = archive_while(&nights, || fs::remove_dir_all(&second).unwrap());
+    let (created, warnings) = archive_while(&nights, BEFORE, || fs::remove_dir_all(&second).unwrap());
     assert!(!warnings.is_empty());
     let entries = sample::entries(&nights.repository, created.archive.as_ref().unwrap(), &nights.source);
     assert!(entries.contains_key(b"a".as_slice()) && !entries.contains_key(b"b/file".as_slice()));
