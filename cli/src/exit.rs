@@ -60,7 +60,10 @@ const TABLE: [(Exit, &str); 18] = [
     (Exit::InvalidRepository, "not a repository"),
     (Exit::ObjectMissing, "something that the repository should hold is missing"),
     (Exit::Denied, "permission denied in the repository"),
-    (Exit::Unsupported, "the repository needs a newer version of vault"),
+    (
+        Exit::Unsupported,
+        "the repository is of another version of vault: a newer one, or one from before the format was final",
+    ),
     (Exit::Archive, "no such archive, or more than one matches"),
     (Exit::NoKeySlot, "the repository has no key slot"),
     (Exit::NoPassphrase, "no usable passphrase or key file was given"),

@@ -127,7 +127,6 @@ impl Caller<'_> {
         };
         let id = Repository::init(&store, &options)?;
         crate::say(&format!("vault: made repository {id} at {}", place.path.display()));
-        crate::say("vault: the repository format (0) is not final: a later version may not read it");
         say_what_to_keep(encryption, key_file.as_deref());
         Ok(kept)
     }

@@ -13,6 +13,8 @@ pub struct DecodeError {
     pub offset: usize,
     /// What is wrong.
     pub problem: &'static str,
+    /// Nothing is wrong: it says what only a newer version knows.
+    pub is_newer: bool,
 }
 
 /// Result of a decoder.
@@ -92,7 +94,12 @@ impl<'a> Take<'a> {
 
     /// An error at this place.
     pub fn error(&self, field: &'static str, problem: &'static str) -> DecodeError {
-        DecodeError { field, offset: self.offset, problem }
+        DecodeError { field, offset: self.offset, problem, is_newer: false }
+    }
+
+    /// The error for a number that this version gives no meaning to.
+    pub fn unknown(&self, field: &'static str) -> DecodeError {
+        DecodeError { field, offset: self.offset, problem: "unknown: a newer version wrote it", is_newer: true }
     }
 
     /// The next `n` bytes.

@@ -67,6 +67,13 @@ pub enum Chunking {
     ContentDefined(u8),
     /// Chunks of 2^n bytes from offset 0: pages of a database.
     Fixed(u8),
+    /// In a way that only a newer version knows; it makes no difference to who reads the file.
+    Unknown {
+        /// Its number in the format.
+        chunker: u8,
+        /// Its size, in its own terms.
+        log2: u8,
+    },
 }
 
 /// Where a file's bytes are.

@@ -95,7 +95,7 @@ pub fn golden() -> MemoryStore {
     static GOLDEN: OnceLock<Snapshot> = OnceLock::new();
     MemoryStore::from_snapshot(GOLDEN.get_or_init(|| {
         let store = MemoryStore::new();
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine/tests/data/v0/repository");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine/tests/data/v1/repository");
         for kind in Kind::ALL {
             for path in files(&folder.join(kind.folder())) {
                 let name = path.file_name().and_then(|name| name.to_str()).expect("a name of ours");

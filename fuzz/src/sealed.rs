@@ -81,7 +81,7 @@ pub fn profile(data: &[u8]) -> bool {
     let key = ring.subkey(Subkey::SealConfig);
     let keys = RecordKeys::derive("vault 1 config", &[key.expose(), DOMAIN.as_bytes(), REPOSITORY.as_bytes()]);
     let mut bytes = b"VAULT\0K1".to_vec();
-    bytes.put_u16(0);
+    bytes.put_u16(1);
     bytes.put_u16(1);
     bytes.put_count(data.len() + SEAL_OVERHEAD);
     bytes.put(&[0; 24]);
@@ -118,7 +118,7 @@ pub fn slot(data: &[u8]) -> bool {
 pub fn bundle(data: &[u8]) -> bool {
     let keys = RecordKeys::derive("vault 1 slot", &[&[3], &SALT]);
     let mut bytes = b"VAULT\0KS".to_vec();
-    bytes.put_u16(0);
+    bytes.put_u16(1);
     bytes.put_u16(1);
     bytes.put(&[3, 1, 0, 0]);
     bytes.put(&[0; 12]);

@@ -39,7 +39,7 @@ pub fn input(maker: &Maker) -> Vec<u8> {
 
 /// Version and level of a tree, stamps or list, and the count behind them.
 fn begin(level: u8, count: usize) -> Vec<u8> {
-    let mut out = vec![0, level, 0, 0];
+    let mut out = vec![1, level, 0, 0];
     out.put_count(count);
     out
 }

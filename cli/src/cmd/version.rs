@@ -9,7 +9,7 @@ use crate::out::Out;
 pub(super) fn run() -> Result<Exit> {
     let mut out = Out::new();
     out.line(concat!("vault ", env!("CARGO_PKG_VERSION")))?;
-    out.line("repository format 0, not final: a later version may not read it")?;
+    out.line("repository format 1")?;
     out.finish()?;
     Ok(Exit::Success)
 }

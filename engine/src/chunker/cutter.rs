@@ -103,7 +103,7 @@ impl<'a> Cutter<'a> {
     pub fn new(gear: &'a Gear, chunking: Chunking) -> Result<Self, ChunkerError> {
         let rule = match chunking {
             _ if !is_supported(chunking) => None,
-            Chunking::None => None,
+            Chunking::None | Chunking::Unknown { .. } => None,
             Chunking::Fixed(log2) => Some(Rule::Fixed { size: 1 << log2 }),
             Chunking::ContentDefined(log2) => Some(Rule::ContentDefined(ContentDefined::new(log2))),
         };

@@ -53,7 +53,7 @@ pub enum ChunkerError {
 /// Whether a cutter exists for it: the sizes that a repository names are checked before they are used.
 pub fn is_supported(chunking: Chunking) -> bool {
     match chunking {
-        Chunking::None => false,
+        Chunking::None | Chunking::Unknown { .. } => false,
         Chunking::ContentDefined(log2) => CDC_LOG2.contains(&log2),
         Chunking::Fixed(log2) => FIXED_LOG2.contains(&log2),
     }

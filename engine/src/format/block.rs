@@ -88,13 +88,13 @@ impl Head {
         let stored_length = take.u32("stored length")?;
         let plain_length = take.u32("plain length")?;
         let ordinal = take.u32("ordinal")?;
-        let codec = Codec::from_number(take.u8("codec")?).ok_or_else(|| take.error("codec", "unknown"))?;
+        let codec = Codec::from_number(take.u8("codec")?).ok_or_else(|| take.unknown("codec"))?;
         let level = i8::from_le_bytes(take.array("level")?);
         let kind = match take.u8("kind")? {
             1 => BlockKind::Objects,
             2 => BlockKind::Trailer,
             3 => BlockKind::Padding,
-            _ => return Err(take.error("kind", "unknown")),
+            _ => return Err(take.unknown("kind")),
         };
         take.zeros(9, "reserved")?;
         take.end("head")?;

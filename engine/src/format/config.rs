@@ -11,6 +11,8 @@ use crate::id::{DomainId, RepositoryId};
 
 const CLEAR_LEN: usize = 192;
 const MAGIC_ENCRYPTED: &[u8; 8] = b"VAULT\0K1";
+/// Most entries of a tree's part: so many of the largest nodes that are written still fit into an object.
+const MOST_NODES: u16 = 2048;
 const MAGIC_KEYLESS: &[u8; 8] = b"VAULT\0P1";
 
 /// How files and metadata are cut; sealed, the same for every writer of a repository.
@@ -83,7 +85,8 @@ impl Profile {
         let sane = (12..=21).contains(&profile.cdc_log2)
             && (9..=22).contains(&profile.page_log2)
             && (4096..=8 << 20).contains(&profile.block_bytes)
-            && (1 << 20..=256 << 20).contains(&profile.pack_bytes);
+            && (1 << 20..=256 << 20).contains(&profile.pack_bytes)
+            && profile.tree_split.maximum <= MOST_NODES;
         if sane { Ok(profile) } else { Err(take.error("profile", "sizes out of range").into()) }
     }
 }
@@ -111,7 +114,7 @@ pub struct Config {
     pub domain: DomainId,
     /// Features that a writer must know and this version does not: it may only be read.
     pub unknown_to_write: u64,
-    /// The file's bytes, which a slot's copy must equal.
+    /// The file's bytes.
     pub bytes: Vec<u8>,
 }
 
@@ -148,8 +151,11 @@ impl Config {
             _ => return Err(take.error("magic", "not a vault repository").into()),
         };
         let (format, suite) = (take.u16("format")?, take.u16("suite")?);
-        if format != FORMAT || suite != SUITE {
-            return Err(FormatError::Unsupported(format!("format version {format}, suite {suite}")));
+        if format != FORMAT {
+            return Err(FormatError::version(format));
+        }
+        if suite != SUITE {
+            return Err(FormatError::Unsupported(format!("suite {suite}")));
         }
         let sealed_length = take.u32("profile length")? as usize;
         let (read, write, _hints) = (take.u64("features to read")?, take.u64("features to write")?, take.u64("hints")?);
@@ -169,7 +175,17 @@ impl Config {
         Ok(Self { encrypted, repository, domain, unknown_to_write: write, bytes: bytes.to_vec() })
     }
 
-    /// Opens the profile.
+    /// Whether a slot that holds this copy is one of the repository's. Features may have come since the slot was made, and with them
+    /// another config: it is sealed with the repository's keys, which the slot holds.
+    pub fn is_of(&self, copy: &[u8]) -> bool {
+        let same = |copy: Self| {
+            (copy.encrypted, copy.repository, copy.domain) == (self.encrypted, self.repository, self.domain)
+        };
+        copy == self.bytes || Self::decode(copy).is_ok_and(same)
+    }
+
+    /// Opens the profile. What only a writer needs to know is not asked of a reader: if there are features that keep this version from
+    /// writing, a profile that it does not understand is its own.
     pub fn open(&self, ring: &KeyRing) -> Opened<Profile> {
         let keys = config_keys(ring, self.repository);
         let mut take = Take::new(&self.bytes);
@@ -181,7 +197,10 @@ impl Config {
         let sealed = take.remaining().saturating_sub(32);
         let mut record = take.bytes(sealed, "profile")?.to_vec();
         let plain = keys.aead.open(&mut record, clear).map_err(|_| FormatError::Seal("profile"))?;
-        Profile::decode(plain)
+        match Profile::decode(plain) {
+            Err(_) if self.unknown_to_write != 0 => Ok(Profile::default()),
+            decoded => decoded,
+        }
     }
 }
 

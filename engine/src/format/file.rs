@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::codec::{Put, Take};
 use crate::crypto::{self, Aead, Commitment, KeyRing, NONCE_LEN, RecordKeys, SEAL_OVERHEAD, Subkey};
-use crate::format::{FORMAT, FormatError, Opened};
+use crate::format::{FILE_LIMIT, FORMAT, FormatError, Opened};
 
 /// Length of the header.
 pub const HEADER_LEN: usize = 128;
@@ -230,7 +230,7 @@ fn decode_header(class: Class, header: &[u8; HEADER_LEN]) -> Opened<([u8; 32], C
     }
     let version = take.u16("format")?;
     if version != FORMAT {
-        return Err(FormatError::Unsupported(format!("format version {version}")));
+        return Err(FormatError::version(version));
     }
     let length = take.u16("header length")?;
     let critical = take.u32("critical flags")?;
@@ -264,6 +264,9 @@ pub fn padded(length: u64) -> u64 {
 
 /// Seals a payload as a whole file.
 pub fn seal_file(ring: &KeyRing, class: Class, session: SessionId, payload: &[u8]) -> Result<Vec<u8>> {
+    if padded(payload.len() as u64 + 4096) > FILE_LIMIT {
+        return Err(crate::Error::Internal(format!("a file of {} bytes, which nobody would read", payload.len())));
+    }
     let cipher = FileCipher::create(ring, class, session)?;
     let mut record = vec![0; NONCE_LEN];
     let overhead = HEADER_LEN + SEAL_OVERHEAD;

@@ -1,7 +1,7 @@
 //! Content lists: what a file's bytes are made of (docs/format.md §7).
 
 use crate::codec::{Decoded, Put, Take};
-use crate::format::{LEVELS, OBJECT_LIMIT, PART_ENTRIES};
+use crate::format::{LEVELS, OBJECT_LIMIT, PART_ENTRIES, VERSION};
 use crate::id::ObjectId;
 
 /// A run of a file's bytes.
@@ -71,7 +71,7 @@ impl List {
     /// The object's bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        out.put_u8(0);
+        out.put_u8(VERSION);
         let (level, count) = match self {
             Self::Leaf(extents) => (0, extents.len()),
             Self::Branch { level, parts } => (*level, parts.len()),
@@ -95,8 +95,8 @@ impl List {
     /// From an object's bytes.
     pub fn decode(bytes: &[u8]) -> Decoded<Self> {
         let mut take = Take::new(bytes);
-        if take.u8("list version")? != 0 {
-            return Err(take.error("list version", "unknown"));
+        if take.u8("list version")? != VERSION {
+            return Err(take.unknown("list version"));
         }
         let level = take.u8("list level")?;
         take.zeros(2, "reserved")?;
@@ -157,8 +157,14 @@ fn take_extents(take: &mut Take<'_>, count: usize) -> Decoded<Vec<Extent>> {
             (1, Some(length)) => Extent::Chunk { id: ObjectId::zero(), length },
             (2, _) => Extent::Zeros(length),
             (3, _) => Extent::Hole(length),
-            _ => return Err(take.error("extent kind", "unknown, or a chunk that is too long")),
+            (1, None) => return Err(take.error("extent length", "a chunk that is too long")),
+            _ => return Err(take.unknown("extent kind")),
         });
+    }
+    let are_one =
+        |pair: &[Extent]| matches!(pair, [Extent::Zeros(_), Extent::Zeros(_)] | [Extent::Hole(_), Extent::Hole(_)]);
+    if extents.windows(2).any(are_one) {
+        return Err(take.error("extent kind", "zeros or holes side by side, which are one"));
     }
     for extent in &mut extents {
         if let Extent::Chunk { id, .. } = extent {

@@ -1,7 +1,7 @@
 //! Marks beside a manifest: `.ok` makes the archive count, `.del` deletes it.
 
 use crate::codec::{Put, Take};
-use crate::format::{FormatError, Opened};
+use crate::format::{FORMAT, FormatError, Opened};
 use crate::id::ArchiveId;
 
 const MAGIC: &[u8; 8] = b"VAULT\0MK";
@@ -30,7 +30,8 @@ impl Mark {
         let mut out = Vec::with_capacity(MARK_LEN);
         out.put(MAGIC);
         out.put_u8(self.number());
-        out.put(&[0; 7]);
+        out.put_u16(FORMAT);
+        out.put(&[0; 5]);
         out.put(archive.as_bytes());
         let check = blake3::hash(&out);
         out.put(check.as_bytes());

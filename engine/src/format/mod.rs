@@ -19,8 +19,10 @@ pub mod verify;
 
 use crate::codec::DecodeError;
 
-/// Version that every file carries. 0: not final.
-pub const FORMAT: u16 = 0;
+/// Version that every file carries.
+pub const FORMAT: u16 = 1;
+/// Version that every tree, stamp and content list carries.
+pub(crate) const VERSION: u8 = 1;
 /// The one suite of algorithms: BLAKE3, AES-256-GCM, argon2id, FastCDC v2020, zstd and lz4.
 pub const SUITE: u16 = 1;
 /// Most plaintext in a block, and longest object.
@@ -50,7 +52,7 @@ pub(crate) fn level_fits(level: u8, above: Option<u8>) -> bool {
 pub enum FormatError {
     /// A field is wrong.
     #[error(transparent)]
-    Field(#[from] DecodeError),
+    Field(DecodeError),
     /// A newer version or an unknown critical feature.
     #[error("{0}")]
     Unsupported(String),
@@ -66,6 +68,23 @@ pub enum FormatError {
     /// An object's bytes have another id than the directory says.
     #[error("object {0} has other bytes than its id says")]
     WrongId(String),
+}
+
+impl From<DecodeError> for FormatError {
+    fn from(error: DecodeError) -> Self {
+        if error.is_newer { Self::Unsupported(error.to_string()) } else { Self::Field(error) }
+    }
+}
+
+impl FormatError {
+    /// The file is of another version than this program writes.
+    pub(crate) fn version(format: u16) -> Self {
+        Self::Unsupported(match format {
+            0 => "it was made before the format was final (version 0): restore it with the program that made it"
+                .to_owned(),
+            newer => format!("it needs a newer version of vault, for format {newer}"),
+        })
+    }
 }
 
 /// Result of opening or decoding.

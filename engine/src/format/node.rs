@@ -2,13 +2,12 @@
 
 use crate::codec::{Decoded, Put, Take};
 use crate::format::OBJECT_LIMIT;
+use crate::format::records::skip_fields;
 use crate::id::ObjectId;
 use crate::meta::{Attributes, Chunking, Content, FILE_FLAGS, Node, NodeKind, Owner, Xattr};
 
 /// Extended attributes up to this many bytes stand in the node itself.
 pub const INLINE_XATTRS: usize = 512;
-/// Most bytes of extended attributes of one file.
-pub const XATTRS_LIMIT: usize = 1 << 20;
 
 const IMPLIED: u16 = 1;
 const CHANGED: u16 = 2;
@@ -16,6 +15,7 @@ const MISSING: u16 = 4;
 const LINKED: u16 = 8;
 const XATTRS: u16 = 16;
 const XATTRS_BY_ID: u16 = 32;
+const FIELDS: u16 = 64;
 
 /// Where a node's extended attributes are; `by id` when they are too long to stand inside.
 pub type XattrsId = Option<ObjectId>;
@@ -102,6 +102,7 @@ fn put_kind(kind: &NodeKind, out: &mut Vec<u8>) {
                 Chunking::None => (0, 0),
                 Chunking::ContentDefined(log2) => (1, *log2),
                 Chunking::Fixed(log2) => (2, *log2),
+                Chunking::Unknown { chunker, log2 } => (*chunker, *log2),
             };
             out.put(&[chunker, log2]);
             match content {
@@ -137,8 +138,11 @@ pub(super) fn take_node(take: &mut Take<'_>, owners: Owners<'_>, root: bool) -> 
     }
     let kind = take.u8("node kind")?;
     let flags = take.u16("node flags")?;
-    if flags >= 64 || flags & XATTRS != 0 && flags & XATTRS_BY_ID != 0 || flags & LINKED != 0 && kind != 1 {
-        return Err(take.error("node flags", "unknown or contradictory"));
+    if flags >= 2 * FIELDS {
+        return Err(take.unknown("node flags"));
+    }
+    if flags & XATTRS != 0 && flags & XATTRS_BY_ID != 0 || flags & LINKED != 0 && kind != 1 {
+        return Err(take.error("node flags", "contradictory"));
     }
     let mode = take.u16("mode")?;
     if mode > 0o7777 {
@@ -149,15 +153,22 @@ pub(super) fn take_node(take: &mut Take<'_>, owners: Owners<'_>, root: bool) -> 
     let mtime = take.time("mtime")?;
     let file_flags = take.u32("file flags")?;
     if file_flags & !FILE_FLAGS != 0 {
-        return Err(take.error("file flags", "unknown"));
+        return Err(take.unknown("file flags"));
     }
     let kind = take_kind(take, kind, flags & LINKED != 0)?;
     let mut xattrs = Vec::new();
     let mut by_id = None;
     if flags & XATTRS != 0 {
+        let start = take.offset();
         xattrs = take_xattrs(take)?;
+        if xattrs.is_empty() || take.offset() - start > INLINE_XATTRS {
+            return Err(take.error("xattrs", "none, or too long to stand in a node"));
+        }
     } else if flags & XATTRS_BY_ID != 0 {
         by_id = Some(ObjectId::from_bytes(take.id("xattrs id")?));
+    }
+    if flags & FIELDS != 0 {
+        skip_node_fields(take)?;
     }
     if let NodeKind::File { content, .. } = &kind
         && (*content == Content::Missing) != (flags & MISSING != 0)
@@ -180,7 +191,9 @@ fn take_kind(take: &mut Take<'_>, kind: u8, linked: bool) -> Decoded<NodeKind> {
                 (0, 0) => Chunking::None,
                 (1, 8..=24) => Chunking::ContentDefined(log2),
                 (2, 8..=24) => Chunking::Fixed(log2),
-                _ => return Err(take.error("chunker", "unknown")),
+                (0..=2, _) => return Err(take.error("chunk size", "out of range")),
+                // How it was cut says nothing about how to read it.
+                _ => Chunking::Unknown { chunker, log2 },
             };
             let content = match take.u8("content")? {
                 0 if size == 0 => Content::Empty,
@@ -189,7 +202,8 @@ fn take_kind(take: &mut Take<'_>, kind: u8, linked: bool) -> Decoded<NodeKind> {
                 }
                 2 if size > 0 => Content::List(ObjectId::from_bytes(take.id("content id")?)),
                 3 => Content::Missing,
-                _ => return Err(take.error("content", "unknown, or not what the size says")),
+                0..=2 => return Err(take.error("content", "not what the size says")),
+                _ => return Err(take.unknown("content")),
             };
             let link = if linked { Some(take.array("link")?) } else { None };
             NodeKind::File { size, chunking, content, link }
@@ -199,8 +213,25 @@ fn take_kind(take: &mut Take<'_>, kind: u8, linked: bool) -> Decoded<NodeKind> {
         4 => NodeKind::Fifo,
         5 => NodeKind::CharDevice { major: take.u32("major")?, minor: take.u32("minor")? },
         6 => NodeKind::BlockDevice { major: take.u32("major")?, minor: take.u32("minor")? },
-        _ => return Err(take.error("node kind", "unknown")),
+        _ => return Err(take.unknown("node kind")),
     })
+}
+
+/// What later versions say of a node: at least one field, ascending by tag, so that there is one form of it.
+fn skip_node_fields(take: &mut Take<'_>) -> Decoded<()> {
+    let start = take.clone();
+    skip_fields(take)?;
+    let mut region = start;
+    let mut fields = Take::new(region.blob("fields")?);
+    let mut last = None;
+    while fields.remaining() > 0 {
+        let tag = fields.u16("field tag")?;
+        fields.blob("field")?;
+        if last.replace(tag).is_some_and(|last| last >= tag) {
+            return Err(fields.error("field tag", "not ascending"));
+        }
+    }
+    if last.is_none() { Err(take.error("fields", "none")) } else { Ok(()) }
 }
 
 /// Whether a directory can hold this name: what is not cannot be restored and is refused when read.
@@ -224,6 +255,9 @@ pub fn decode_xattrs(bytes: &[u8]) -> Decoded<Vec<Xattr>> {
     let mut take = Take::new(bytes);
     let xattrs = take_xattrs(&mut take)?;
     take.end("attribute set")?;
+    if bytes.len() <= INLINE_XATTRS {
+        return Err(take.error("attribute set", "so short that it would stand in the node"));
+    }
     Ok(xattrs)
 }
 

@@ -48,7 +48,7 @@ pub fn decode_trailer(bytes: &[u8]) -> Decoded<Vec<BlockEntry>> {
     while take.remaining() > 0 {
         let offset = take.u32("block offset")?;
         let body_length = take.u32("body length")?;
-        let codec = Codec::from_number(take.u8("codec")?).ok_or_else(|| take.error("codec", "unknown"))?;
+        let codec = Codec::from_number(take.u8("codec")?).ok_or_else(|| take.unknown("codec"))?;
         take.zeros(3, "reserved")?;
         let count = take.count(ENTRY_LEN, "count")?;
         // Blocks without objects are not written; with them a trailer would be much longer in memory than as it stands.

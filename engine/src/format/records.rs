@@ -5,7 +5,7 @@ use crate::id::{ArchiveId, FileId, PackId};
 use crate::meta::Timestamp;
 use crate::process::ProcessId;
 
-/// Skips a region of tagged fields; version 0 defines none.
+/// Skips a region of tagged fields; version 1 defines none.
 ///
 /// # Errors
 /// A field marked critical is unknown.
@@ -14,7 +14,7 @@ pub fn skip_fields(take: &mut Take<'_>) -> Decoded<()> {
     while fields.remaining() > 0 {
         let tag = fields.u16("field tag")?;
         if tag & 0x8000 != 0 {
-            return Err(take.error("field tag", "a critical field that this version does not know"));
+            return Err(take.unknown("critical field"));
         }
         fields.blob("field")?;
     }
@@ -119,7 +119,7 @@ impl SessionRecord {
             2 => Verb::Compact,
             3 => Verb::Prune,
             4 => Verb::Repair,
-            _ => return Err(take.error("verb", "unknown")),
+            _ => return Err(take.unknown("verb")),
         };
         let start = take.time("start")?;
         let time = take.time("time")?;

@@ -3,6 +3,7 @@
 use crate::codec::{Decoded, Put, Take};
 use crate::format::file::Class;
 use crate::format::pack::{BlockEntry, decode_trailer};
+use crate::format::records::skip_fields;
 use crate::id::{FileId, PackId};
 
 /// Longest segment that is written; one pack's trailer always fits.
@@ -62,6 +63,7 @@ impl Segment {
             out.put(&[0; 3]);
             out.put_blob(&pack.trailer);
         }
+        out.put_u32(0);
         out
     }
 
@@ -73,6 +75,7 @@ impl Segment {
         let replaces = (0..count).map(|_| take.id("replaces").map(FileId::from_bytes)).collect::<Decoded<_>>()?;
         let count = take.count(PACK_LEN, "packs")?;
         let packs = (0..count).map(|_| decode_pack(&mut take)).collect::<Decoded<_>>()?;
+        skip_fields(&mut take)?;
         take.end("segment")?;
         Ok(Self { writer, replaces, packs })
     }

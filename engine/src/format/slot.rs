@@ -45,6 +45,8 @@ pub struct Bundle {
     pub name: String,
     /// When it was made.
     pub created: Timestamp,
+    /// It holds keys or fields that this version does not know: a slot made from it would lack them.
+    pub has_more: bool,
 }
 
 /// A slot's clear part, parsed; its bundle opens with the right secret.
@@ -95,8 +97,11 @@ impl Slot {
         let (format, suite) = (take.u16("format")?, take.u16("suite")?);
         let kind = take.u8("kind")?;
         let role = take.u8("role")?;
-        if (format, suite, role) != (FORMAT, SUITE, 1) {
-            return Err(FormatError::Unsupported(format!("format version {format}, suite {suite}, role {role}")));
+        if format != FORMAT {
+            return Err(FormatError::version(format));
+        }
+        if (suite, role) != (SUITE, 1) {
+            return Err(FormatError::Unsupported(format!("suite {suite}, role {role}")));
         }
         take.zeros(2, "reserved")?;
         let parameters =
@@ -165,19 +170,23 @@ fn encode_bundle(bundle: &Bundle) -> Zeroizing<Vec<u8>> {
 fn decode_bundle(plain: &[u8]) -> Opened<Bundle> {
     let mut take = Take::new(payload_of(plain)?);
     let count = take.short_count(36, "keys")?;
-    let mut root = None;
+    let (mut root, mut has_more) = (None, false);
     for _ in 0..count {
         let (number, generation) = (take.u16("key number")?, take.u16("generation")?);
-        let key = take.array("key")?;
-        if (number, generation) == (0, 0) {
-            root = Some(SecretKey::new(key));
+        let key = SecretKey::new(take.array("key")?);
+        if (number, generation) != (0, 0) {
+            has_more = true;
+        } else if root.replace(key).is_some() {
+            return Err(take.error("keys", "two root keys").into());
         }
     }
     let config = take.blob("config")?.to_vec();
     let name = String::from_utf8_lossy(take.str("slot name")?).into_owned();
     let created = take.time("created")?;
+    let fields = take.offset();
     skip_fields(&mut take)?;
+    has_more |= take.offset() > fields + 4;
     take.end("bundle")?;
     let root = root.ok_or_else(|| FormatError::Unsupported("a slot without the root key".to_owned()))?;
-    Ok(Bundle { root, config, name, created })
+    Ok(Bundle { root, config, name, created, has_more })
 }

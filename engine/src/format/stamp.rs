@@ -1,7 +1,7 @@
 //! Stamps: what change detection believes, beside a tree (docs/format.md §7). No restore needs them.
 
 use crate::codec::{Decoded, Put, Take};
-use crate::format::{LEVELS, PART_ENTRIES};
+use crate::format::{LEVELS, PART_ENTRIES, VERSION};
 use crate::id::ObjectId;
 use crate::meta::Stamp;
 
@@ -44,7 +44,7 @@ impl Stamps {
     /// The object's bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        out.put_u8(0);
+        out.put_u8(VERSION);
         let (level, count) = match &self.body {
             StampBody::Leaf(stamps) => (0, stamps.len()),
             StampBody::Branch { level, parts } => (*level, parts.len()),
@@ -63,8 +63,8 @@ impl Stamps {
     /// From an object's bytes.
     pub fn decode(bytes: &[u8]) -> Decoded<Self> {
         let mut take = Take::new(bytes);
-        if take.u8("stamp version")? != 0 {
-            return Err(take.error("stamp version", "unknown"));
+        if take.u8("stamp version")? != VERSION {
+            return Err(take.unknown("stamp version"));
         }
         let level = take.u8("stamp level")?;
         take.zeros(2, "reserved")?;
@@ -102,7 +102,7 @@ fn put_stamp(stamp: &NodeStamp, out: &mut Vec<u8>) {
 fn take_stamp(take: &mut Take<'_>) -> Decoded<NodeStamp> {
     let flags = take.u8("stamp flags")?;
     if flags > TRUSTED | DIRECTORY {
-        return Err(take.error("stamp flags", "unknown"));
+        return Err(take.unknown("stamp flags"));
     }
     let stamp =
         if flags & TRUSTED != 0 { Some(Stamp { inode: take.u64("inode")?, ctime: take.time("ctime")? }) } else { None };

@@ -1,10 +1,12 @@
 //! Trees: the entries of a directory, split into parts by content (docs/format.md §7).
 
+use std::collections::HashSet;
+
 use crate::codec::{Decoded, Put, Take};
 use crate::format::node::{Owners, XattrsId, put_node, put_owner, take_node, take_owner};
-use crate::format::{LEVELS, PART_ENTRIES};
+use crate::format::{LEVELS, PART_ENTRIES, VERSION};
 use crate::id::ObjectId;
-use crate::meta::{Node, Owner};
+use crate::meta::{Attributes, Node, Owner};
 
 /// A part of a directory, or a list of parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +42,7 @@ impl Tree {
     /// The object's bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        out.put_u8(0);
+        out.put_u8(VERSION);
         match self {
             Self::Leaf(nodes) => {
                 out.put_u8(0);
@@ -65,12 +67,15 @@ impl Tree {
     /// From an object's bytes.
     pub fn decode(bytes: &[u8]) -> Decoded<Self> {
         let mut take = Take::new(bytes);
-        if take.u8("tree version")? != 0 {
-            return Err(take.error("tree version", "unknown"));
+        if take.u8("tree version")? != VERSION {
+            return Err(take.unknown("tree version"));
         }
         let level = take.u8("tree level")?;
-        if level > LEVELS || take.u16("tree flags")? != 0 {
-            return Err(take.error("tree level", "too high, or unknown flags"));
+        if level > LEVELS {
+            return Err(take.error("tree level", "too high"));
+        }
+        if take.u16("tree flags")? != 0 {
+            return Err(take.unknown("tree flags"));
         }
         let tree = if level == 0 {
             Self::Leaf(take_leaf(&mut take)?)
@@ -109,12 +114,20 @@ fn take_leaf(take: &mut Take<'_>) -> Decoded<Vec<(Node, XattrsId)>> {
         return Err(take.error("entries", "more than the record holds, or than a tree may have"));
     }
     let mut nodes: Vec<(Node, XattrsId)> = Vec::with_capacity(count);
+    let mut used = HashSet::new();
     for _ in 0..count {
         let node = take_node(take, Owners::Table(&table), false)?;
+        let Attributes { owner, group, .. } = &node.0.attributes;
+        for owner in [owner, group] {
+            used.extend(table.binary_search(owner).ok());
+        }
         if nodes.last().is_some_and(|(last, _)| last.name >= node.0.name) {
             return Err(take.error("node name", "not ascending"));
         }
         nodes.push(node);
+    }
+    if used.len() < table.len() {
+        return Err(take.error("owners", "one that no entry has"));
     }
     Ok(nodes)
 }

@@ -19,12 +19,14 @@ use crate::repository::Reader;
 pub(crate) struct Entries {
     ahead: Vec<(ObjectId, Option<u8>)>,
     leaf: std::vec::IntoIter<(Node, XattrsId)>,
+    /// The last name of the parts that were read.
+    last: Option<Vec<u8>>,
 }
 
 impl Entries {
     /// Of the directory with this tree.
     pub(crate) fn new(tree: ObjectId) -> Self {
-        Self { ahead: vec![(tree, None)], leaf: Vec::new().into_iter() }
+        Self { ahead: vec![(tree, None)], leaf: Vec::new().into_iter(), last: None }
     }
 
     /// The next entry; `tree` hears the id of every tree that is read on the way.
@@ -46,12 +48,28 @@ impl Entries {
                 return Err(Error::Damaged { file: format!("tree {}", id.to_hex()), problem });
             }
             match tree {
-                Tree::Leaf(nodes) => self.leaf = nodes.into_iter(),
+                Tree::Leaf(nodes) => {
+                    self.follow(&id, &nodes)?;
+                    self.leaf = nodes.into_iter();
+                }
                 Tree::Branch { level, parts } => {
                     self.ahead.extend(parts.into_iter().rev().map(|part| (part.id, Some(level))));
                 }
             }
         }
+    }
+}
+
+impl Entries {
+    /// Names ascend from part to part, so that a directory, however made, holds each once.
+    fn follow(&mut self, id: &ObjectId, nodes: &[(Node, XattrsId)]) -> Result<()> {
+        let first = nodes.first().map(|(node, _)| &node.name);
+        if self.last.is_some() && first <= self.last.as_ref() {
+            let problem = "its names do not follow those of the part before it".to_owned();
+            return Err(Error::Damaged { file: format!("tree {}", id.to_hex()), problem });
+        }
+        self.last = nodes.last().map(|(node, _)| node.name.clone());
+        Ok(())
     }
 }
 

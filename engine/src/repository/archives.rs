@@ -7,7 +7,7 @@ use crate::format::file::Class;
 use crate::format::manifest::Manifest;
 use crate::format::mark::Mark;
 use crate::id::ArchiveId;
-use crate::repository::{Look, Repository, damaged, opened, read_optional};
+use crate::repository::{Look, Repository, damaged, decoded, opened, read_optional};
 use crate::store::{Key, Kind};
 use crate::sync::on_all_cores;
 
@@ -103,7 +103,7 @@ impl Repository {
     pub fn archive(&self, id: ArchiveId) -> Result<Option<Archive>> {
         let key = Key::archive(id);
         let Some(payload) = self.core.read_sealed(&key, Class::Root)? else { return Ok(None) };
-        let manifest = Manifest::decode(&payload).map_err(|error| damaged(&key, error))?;
+        let manifest = decoded(&key, Manifest::decode(&payload))?;
         if manifest.repository != self.id() {
             return Err(damaged(&key, "it was made for another repository"));
         }

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::format::file::Class;
 use crate::format::records::Event;
 use crate::id::{ArchiveId, FileId, ObjectId};
-use crate::repository::{Core, Repository, damaged};
+use crate::repository::{Core, Repository, decoded};
 use crate::store::{Key, Kind};
 
 /// The kind of event that protects an archive, or takes protection back.
@@ -169,7 +169,7 @@ impl Repository {
 fn read(core: &Core, name: FileId) -> Result<Option<Event>> {
     let key = Key::file(Kind::Events, name);
     let Some(payload) = core.read_sealed(&key, Class::Event)? else { return Ok(None) };
-    Event::decode(&payload).map(Some).map_err(|error| damaged(&key, error))
+    decoded(&key, Event::decode(&payload)).map(Some)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::format::file::Class;
 use crate::format::records::GcRecord;
 use crate::id::{ArchiveId, FileId, PackId};
-use crate::repository::{Core, damaged};
+use crate::repository::{Core, decoded};
 use crate::store::{Key, Kind};
 
 /// What exists, and what a compaction has condemned.
@@ -92,7 +92,7 @@ impl Look {
 fn read_record(core: &Core, id: FileId) -> Result<Option<GcRecord>> {
     let key = Key::file(Kind::Gc, id);
     let Some(payload) = core.read_sealed(&key, Class::Gc)? else { return Ok(None) };
-    GcRecord::decode(&payload).map(Some).map_err(|error| damaged(&key, error))
+    decoded(&key, GcRecord::decode(&payload)).map(Some)
 }
 
 /// The names in a folder that are 64 hexadecimal digits, with sizes; anything else there is not data.

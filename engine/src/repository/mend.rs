@@ -8,6 +8,7 @@ use crate::format::mark::Mark;
 use crate::format::records::{Event, GcRecord};
 use crate::format::segment::Segment;
 use crate::format::slot::Slot;
+use crate::format::{FormatError, Opened};
 use crate::id::{ArchiveId, FileId};
 use crate::repository::{Core, Repository, read_optional};
 use crate::store::{Key, Kind};
@@ -72,7 +73,7 @@ impl Repository {
 /// Whether these are the bytes of some file of this kind, whatever its name is.
 fn is_whole(core: &Core, kind: Kind, bytes: &[u8]) -> Result<bool> {
     let class = match kind {
-        Kind::Keys => return Ok(Slot::decode(bytes).is_ok()),
+        Kind::Keys => return Ok(!is_broken(&Slot::decode(bytes))),
         Kind::Index => Class::Index,
         Kind::Archives => Class::Root,
         Kind::Events => Class::Event,
@@ -81,11 +82,22 @@ fn is_whole(core: &Core, kind: Kind, bytes: &[u8]) -> Result<bool> {
             return Err(Error::Internal(format!("{} are not mended one by one", kind.folder())));
         }
     };
-    let Ok(payload) = open_file(&core.ring, class, bytes) else { return Ok(false) };
+    let payload = match open_file(&core.ring, class, bytes) {
+        Ok(payload) => payload,
+        broken => return Ok(!is_broken(&broken)),
+    };
     Ok(match class {
-        Class::Index => Segment::decode(&payload).is_ok(),
-        Class::Root => Manifest::decode(&payload).is_ok_and(|manifest| manifest.repository == core.config.repository),
-        Class::Event => Event::decode(&payload).is_ok(),
-        _ => GcRecord::decode(&payload).is_ok(),
+        Class::Index => !is_broken(&Segment::decode(&payload).map_err(FormatError::from)),
+        Class::Root => match Manifest::decode(&payload).map_err(FormatError::from) {
+            Ok(manifest) => manifest.repository == core.config.repository,
+            broken => !is_broken(&broken),
+        },
+        Class::Event => !is_broken(&Event::decode(&payload).map_err(FormatError::from)),
+        _ => !is_broken(&GcRecord::decode(&payload).map_err(FormatError::from)),
     })
+}
+
+/// What a newer version wrote is whole, although this one does not understand it: it is for nobody to set aside.
+fn is_broken<T>(opened: &Opened<T>) -> bool {
+    opened.as_ref().is_err_and(|error| !matches!(error, FormatError::Unsupported(_)))
 }

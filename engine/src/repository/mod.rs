@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::chunker::Gear;
+use crate::codec::Decoded;
 use crate::crypto::{KeyRing, Subkey};
 use crate::error::{Error, Result, StoreErrorKind};
 use crate::format::config::{Config, Profile};
@@ -75,7 +76,7 @@ pub struct Repository {
     core: Arc<Core>,
     cache_dir: Option<PathBuf>,
     /// The slot that opened it, and its name.
-    opened_with: (FileId, String),
+    opened_with: open::OpenedWith,
     gear: OnceLock<Gear>,
     /// What this client has seen of its archives.
     witness: Mutex<Witness>,
@@ -272,7 +273,7 @@ impl Core {
     pub(crate) fn read_segment(&self, id: FileId) -> Result<Option<Segment>> {
         let key = Key::file(Kind::Index, id);
         let Some(payload) = self.read_sealed(&key, Class::Index)? else { return Ok(None) };
-        Segment::decode(&payload).map(Some).map_err(|error| damaged(&key, error))
+        decoded(&key, Segment::decode(&payload)).map(Some)
     }
 }
 
@@ -289,7 +290,12 @@ pub(crate) fn damaged(key: &Key, problem: impl Display) -> Error {
     Error::Damaged { file: key.to_string(), problem: format!("{problem}") }
 }
 
-/// Attaches the file to what a decoder or opener says.
+/// Attaches the file to what a decoder says.
+pub(crate) fn decoded<T>(key: &Key, result: Decoded<T>) -> Result<T> {
+    opened(key, result.map_err(FormatError::from))
+}
+
+/// Attaches the file to what an opener says.
 pub(crate) fn opened<T>(key: &Key, result: Opened<T>) -> Result<T> {
     result.map_err(|error| match error {
         FormatError::Unsupported(problem) => Error::Unsupported { file: key.to_string(), problem },

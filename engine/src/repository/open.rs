@@ -11,14 +11,16 @@ use crate::crypto::{self, KdfParameters, KeyRing, SecretKey};
 use crate::error::{Error, KeyProblem, Result, StoreErrorKind};
 use crate::format::config::{Config, Profile};
 use crate::format::slot::{self, Bundle, Slot};
-use crate::format::{FILE_LIMIT, Opened};
+use crate::format::{FILE_LIMIT, FormatError, Opened};
 use crate::id::{DomainId, FileId, RepositoryId};
 use crate::repository::quarantine::keep_aside;
 use crate::repository::{Core, Repository, damaged, opened, read_optional};
 use crate::store::{Key, Kind, Store};
 
-/// At most so many slots are tried, cheapest first.
-const SLOTS_TRIED: usize = 32;
+/// At most so many slots with a passphrase are tried, cheapest first: each costs seconds.
+const STRETCHED_TRIED: usize = 32;
+/// At most so many of the others.
+const OTHERS_TRIED: usize = 1024;
 /// A slot may ask for at most this much memory without the user saying otherwise.
 const MEMORY_LIMIT_KIB: u64 = 1024 * 1024;
 /// Longest slot file.
@@ -122,6 +124,15 @@ pub enum SlotKind {
     Plain,
 }
 
+/// The slot that opened a repository.
+#[derive(Debug)]
+pub(super) struct OpenedWith {
+    slot: FileId,
+    name: String,
+    /// It holds more than this version knows.
+    has_more: bool,
+}
+
 /// A slot, as far as it can be seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlotInfo {
@@ -202,7 +213,7 @@ impl Repository {
         Ok(Self {
             core: Arc::new(core),
             cache_dir: options.cache_dir,
-            opened_with: (slot, bundle.name),
+            opened_with: OpenedWith { slot, name: bundle.name, has_more: bundle.has_more },
             gear: OnceLock::new(),
             witness: Mutex::default(),
         })
@@ -222,15 +233,33 @@ impl Repository {
             slot::SlotKind::KeyFile => (SlotKind::KeyFile, String::new()),
             slot::SlotKind::Plain => (SlotKind::Plain, String::new()),
         };
-        let opened = id == self.opened_with.0;
-        SlotInfo { id, kind, name: opened.then(|| self.opened_with.1.clone()), kdf, opened }
+        let opened = id == self.opened_with.slot;
+        SlotInfo { id, kind, name: opened.then(|| self.opened_with.name.clone()), kdf, opened }
     }
 
     /// Adds a slot; durable when it returns.
     pub fn add_slot(&self, secret: &Secret, name: &str) -> Result<SlotInfo> {
+        let kind = |slot: &slot::SlotKind| std::mem::discriminant(slot) == std::mem::discriminant(&secret.slot_kind());
+        let alike = read_slots(self.store().as_ref())?.iter().filter(|(_, slot)| kind(&slot.kind)).count();
+        // One is left for a change of passphrase, which adds before it removes.
+        if alike + 1 >= tried(secret.slot_kind()) {
+            let problem =
+                format!("the repository has {alike} key slots of this kind, and no more are tried: remove one first");
+            return Err(Error::Usage(problem));
+        }
+        self.put_slot_for(secret, name)
+    }
+
+    fn put_slot_for(&self, secret: &Secret, name: &str) -> Result<SlotInfo> {
         self.check_writable()?;
         if !self.encrypted() {
             return Err(Error::Usage("the repository is not encrypted: it needs no key".to_owned()));
+        }
+        if self.opened_with.has_more {
+            let file = Key::file(Kind::Keys, self.opened_with.slot).to_string();
+            let problem =
+                "it holds keys that this version does not know, and a slot made from it would lack them".to_owned();
+            return Err(Error::Unsupported { file, problem });
         }
         let slot = make_slot(self.ring(), &self.core.config, secret.slot_kind(), secret.bytes()?, name)?;
         Ok(self.slot_info(put_slot(self.store().as_ref(), &slot)?, secret.slot_kind()))
@@ -253,14 +282,14 @@ impl Repository {
 
     /// Replaces the slot that opened the repository: the new one is durable before the old one goes.
     pub fn replace_slot(&self, secret: &Secret) -> Result<SlotInfo> {
-        let added = self.add_slot(secret, "changed")?;
-        self.store().remove(&Key::file(Kind::Keys, self.opened_with.0))?;
+        let added = self.put_slot_for(secret, "changed")?;
+        self.store().remove(&Key::file(Kind::Keys, self.opened_with.slot))?;
         Ok(added)
     }
 
     /// The slot that opened the repository, as bytes that [`Self::import_slot`] takes.
     pub fn export_slot(&self) -> Result<Vec<u8>> {
-        Ok(self.store().read(&Key::file(Kind::Keys, self.opened_with.0), SLOT_LIMIT)?)
+        Ok(self.store().read(&Key::file(Kind::Keys, self.opened_with.slot), SLOT_LIMIT)?)
     }
 
     /// Opens an exported slot and puts it back, and `config` with it if that is lost.
@@ -275,7 +304,7 @@ impl Repository {
         let bundle = found.map_err(|error| unusable(error.to_string()))?;
         let config = Config::decode(&bundle.config).map_err(|error| unusable(error.to_string()))?;
         match read_optional(store, &Key::config())? {
-            Some(present) if present != bundle.config => {
+            Some(present) if !config.is_of(&present) => {
                 let problem = Config::decode(&present).map_or_else(
                     |error| format!("the repository's config is damaged ({error}); move it away and import again"),
                     |other| {
@@ -301,7 +330,8 @@ impl Repository {
 /// # Errors
 /// No slot opens.
 pub fn lost_config(store: &dyn Store, options: &OpenOptions) -> Result<Option<Vec<u8>>> {
-    if read_optional(store, &Key::config())?.is_some_and(|bytes| Config::decode(&bytes).is_ok()) {
+    let whole = |bytes: Vec<u8>| matches!(Config::decode(&bytes), Ok(_) | Err(FormatError::Unsupported(_)));
+    if read_optional(store, &Key::config())?.is_some_and(whole) {
         return Ok(None);
     }
     let slots = read_slots(store)?;
@@ -330,6 +360,7 @@ fn make_slot(ring: &KeyRing, config: &Config, kind: slot::SlotKind, secret: &[u8
         config: config.bytes.clone(),
         name: name.chars().take(100).collect(),
         created: clock::now(),
+        has_more: false,
     };
     Slot::create(kind, secret, &bundle)
 }
@@ -362,7 +393,7 @@ fn read_slots(store: &dyn Store) -> Result<Vec<(FileId, Slot)>> {
             slots.extend(Slot::decode(&bytes).ok().map(|slot| (id, slot)));
         }
         // However many there are, only the cheapest are kept.
-        if slots.len() >= 2 * SLOTS_TRIED {
+        if slots.len() >= 2 * (STRETCHED_TRIED + OTHERS_TRIED) {
             keep_cheapest(&mut slots);
         }
     }
@@ -370,9 +401,23 @@ fn read_slots(store: &dyn Store) -> Result<Vec<(FileId, Slot)>> {
     Ok(slots)
 }
 
+/// So that one kind's slots, however many, keep nobody out who has a secret of another kind, each has a limit of its own.
 fn keep_cheapest(slots: &mut Vec<(FileId, Slot)>) {
     slots.sort_by_key(|(id, slot)| (cost(slot.kind), *id));
-    slots.truncate(SLOTS_TRIED);
+    let (mut stretched, mut others) = (0, 0);
+    slots.retain(|(_, slot)| {
+        let counted = if matches!(slot.kind, slot::SlotKind::Passphrase(_)) { &mut stretched } else { &mut others };
+        *counted += 1;
+        *counted <= tried(slot.kind)
+    });
+}
+
+/// How many slots of a kind are tried.
+fn tried(kind: slot::SlotKind) -> usize {
+    match kind {
+        slot::SlotKind::Passphrase(_) => STRETCHED_TRIED,
+        slot::SlotKind::KeyFile | slot::SlotKind::Plain => OTHERS_TRIED,
+    }
 }
 
 fn cost(kind: slot::SlotKind) -> u64 {
@@ -400,7 +445,7 @@ fn unlock(store: &dyn Store, config: &Config, options: &OpenOptions) -> Result<(
         match try_slot(slot, &name, options) {
             Ok(Some(bundle)) => {
                 let bundle = opened(&Key::file(Kind::Keys, *id), bundle)?;
-                if bundle.config == config.bytes {
+                if config.is_of(&bundle.config) {
                     return Ok((*id, bundle));
                 }
                 foreign = true;

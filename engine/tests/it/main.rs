@@ -23,6 +23,7 @@ mod life;
 #[path = "../machine/mod.rs"]
 mod machine;
 mod model;
+mod newer;
 mod power;
 #[path = "../protocol/mod.rs"]
 mod protocol;

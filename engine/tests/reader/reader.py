@@ -30,7 +30,7 @@ MIB = 1 << 20
 DATA, META, INDEX, ROOT = 1, 2, 3, 4
 CLASSES = {DATA: (b"PK", "data"), META: (b"PK", "meta"), INDEX: (b"IX", "index"), ROOT: (b"AR", "root")}
 FILE, DIRECTORY, SYMLINK, FIFO, CHARACTER, DEVICE = 1, 2, 3, 4, 5, 6
-IMPLIED, MISSING, LINKED, XATTRS, XATTRS_BY_ID = 1, 4, 8, 16, 32
+IMPLIED, MISSING, LINKED, XATTRS, XATTRS_BY_ID, FIELDS = 1, 4, 8, 16, 32, 64
 CHUNK, ZEROS, HOLE = 1, 2, 3
 
 
@@ -120,7 +120,7 @@ class Reader:
         cursor = Cursor(self.file("config"))
         magic, version, suite, length, features, _, _, self.id, self.domain, commit = cursor.read("8sHHI3Q 32s32s32s")
         profile, check = cursor.read(f"zeros56 {length}s 32s end")
-        need(magic in (b"VAULT\0K1", b"VAULT\0P1") and (version, suite, features) == (0, 1, 0), "config: unknown")
+        need(magic in (b"VAULT\0K1", b"VAULT\0P1") and (version, suite, features) == (1, 1, 0), "config: unknown")
         need(blake3(cursor.data[:-32]).digest() == check, "config: damaged")
         self.root_key = self.open_slots(cursor.data, magic == b"VAULT\0P1", secrets)
         material = self.key("seal config") + self.domain + self.id
@@ -130,7 +130,7 @@ class Reader:
         slots = [(math.prod(struct.unpack("<II", self.file(path, 16, 8).ljust(8))), path)
                  for path in self.names("keys/%s{64}")]
         problems = []
-        for _, path in sorted(slots)[:32]:
+        for _, path in sorted(slots)[:1056]:
             try:
                 return self.open_slot(self.file(path), *arguments)
             except Exception as error:  # whatever is wrong with this one: another may open
@@ -140,7 +140,7 @@ class Reader:
     def open_slot(self, data, config, keyless, secrets):
         magic, version, suite, kind, role, memory, passes, lanes, length, salt, commit = Cursor(data).read(
             "8sHHBB zeros2 4I 32s32s zeros32")
-        need((magic, version, suite, role, len(data)) == (b"VAULT\0KS", 0, 1, 1, 128 + length), "unknown kind of slot")
+        need((magic, version, suite, role, len(data)) == (b"VAULT\0KS", 1, 1, 1, 128 + length), "unknown kind of slot")
         secret = secrets.get(kind)
         need(secret is not None and keyless == (kind == 3), "not for what was given")
         if kind == 1:
@@ -149,14 +149,16 @@ class Reader:
         unseal = opener("vault 1 slot", bytes([kind]) + secret + salt, commit)
         cursor = Cursor(*Cursor(unseal(data[128:], data[:128])).read("blob zeros"))
         keys, copy = cursor.many("H", "HH32s"), cursor.read("blob str time tlv end")[0]
-        need(copy == config and [key[:2] for key in keys] == [[0, 0]], "config is not the slot's, or no root key")
-        return keys[0][2]
+        roots = [key for *which, key in keys if which == [0, 0]]
+        ours = copy[:8] + copy[40:104] == config[:8] + config[40:104]
+        need(ours and len(roots) == 1, "the slot is another repository's, or has not one root key")
+        return roots[0]
 
     def header(self, header, classes):  # §3: a sealed file's class, what opens its records, how their AAD begins
         magic, *fixed, _, class_, kind, generation, length, key_field, commit = Cursor(header).read(
             "8sHHI IBBHH zeros6 32s32s zeros32")
         need(class_ in classes and magic == b"VAULT\0" + CLASSES[class_][0], "a header of another kind")
-        need((fixed, kind, generation, length) == ([0, 128, 0], 1, 0, 32), "a header of another version")
+        need((fixed, kind, generation, length) == ([1, 128, 0], 1, 0, 32), "a header of another version")
         material = self.key("seal " + CLASSES[class_][1]) + self.domain + key_field
         return class_, opener("vault 1 file", material, commit), self.domain + header
 
@@ -212,7 +214,7 @@ class Reader:
             pack = f"packs/{name.hex()[:2]}/{name.hex()}"
             if self.packs.get(pack) == size:
                 self.add_trailer(pack, class_, trailer)
-        cursor.read("end")
+        cursor.read("tlv end")
 
     def archives(self):  # §2: those that count, oldest first
         names = self.names(r"archives/%s{64}(\.ok|\.del)?")
@@ -220,7 +222,7 @@ class Reader:
         return sorted(map(self.manifest, counting), key=lambda archive: (archive.time, archive.sequence, archive.id))
 
     def manifest(self, path):  # §9
-        mark = b"VAULT\0MK\1" + bytes(7) + bytes.fromhex(path[-64:])
+        mark = b"VAULT\0MK\1\1" + bytes(6) + bytes.fromhex(path[-64:])
         need(self.file(path + ".ok") == mark + blake3(mark).digest(), f"{path}.ok: damaged")
         cursor = self.payload(path, ROOT)
         root = parse_node(cursor, None)
@@ -233,7 +235,7 @@ class Reader:
     def leaves(self, id_, start, part, above=None):  # §7: of a tree or content list, as (cursor, count of entries)
         cursor = Cursor(self.object(META, id_))
         version, level, count, *_ = cursor.read("BB zeros2 I" + start)
-        need(version == 0 and level <= 8 and above in (None, level + 1), "tree or list: unknown version or level")
+        need(version == 1 and level <= 8 and above in (None, level + 1), "tree or list: unknown version or level")
         if level == 0:
             yield cursor, count
         for below in [cursor.read(part)[-1] for _ in range(count if level else 0)]:
@@ -310,7 +312,7 @@ class Reader:
 def parse_node(cursor, owners):  # §7: a node of a tree, or with `owners` None that of a manifest
     name, kind, flags, mode = cursor.read("str BHH")
     good = name == b"" and kind == DIRECTORY if owners is None else not re.fullmatch(rb"|\.|\.\.|.*[/\0].*", name, re.S)
-    need(good and FILE <= kind <= DEVICE and flags < 64 and mode <= 0o7777, f"a hostile node: {name[:80]!r}")
+    need(good and FILE <= kind <= DEVICE and flags < 128 and mode <= 0o7777, f"a hostile node: {name[:80]!r}")
     uid, gid = cursor.read("I str I str")[::2] if owners is None else [owners[index][0] for index in cursor.read("HH")]
     node = Record(name=name, kind=kind, flags=flags, mode=mode, uid=uid, gid=gid, mtime=cursor.read("time I")[0])
     layout = {FILE: "QBBB", DIRECTORY: "32s", SYMLINK: "str", FIFO: "", CHARACTER: "II", DEVICE: "II"}
@@ -319,6 +321,7 @@ def parse_node(cursor, owners):  # §7: a node of a tree, or with `owners` None 
     node.link = cursor.take(16) if kind == FILE and flags & LINKED else None
     node.xattrs = cursor.many("H", "str blob") if flags & XATTRS else []
     node.xattrs_id = cursor.take(32) if flags & XATTRS_BY_ID else None
+    cursor.read("tlv" if flags & FIELDS else "")
     return node
 
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, Result};
+use crate::format::OBJECT_LIMIT;
 use crate::format::node::{INLINE_XATTRS, XattrsId, encode_xattrs};
 use crate::format::split::{SplitRule, split};
 use crate::format::stamp::{NodeStamp, StampBody, Stamps};
@@ -229,7 +230,10 @@ pub(super) fn store_long_xattrs(run: &Run<'_>, entry: &mut Entry) -> Result<()> 
         return Ok(());
     }
     let encoded = encode_xattrs(xattrs);
-    if encoded.len() > INLINE_XATTRS {
+    if encoded.len() > OBJECT_LIMIT || xattrs.len() > usize::from(u16::MAX) {
+        run.warn(&entry.node.name, "its extended attributes are not archived: together they are longer than 16 MiB");
+        entry.node.attributes.xattrs = Vec::new();
+    } else if encoded.len() > INLINE_XATTRS {
         entry.xattrs = Some(run.put_meta(&encoded)?);
         entry.node.attributes.xattrs = Vec::new();
     }

@@ -46,6 +46,8 @@ use walk::Walk;
 /// What `create` reads from besides files: standard input.
 pub type Input = Box<dyn Read + Send>;
 
+/// Most bytes of a text in a manifest, and most PATHs.
+const LONGEST: usize = u16::MAX as usize;
 /// How often a create starts again when objects are lost under its hands.
 const ROUNDS: usize = 3;
 
@@ -154,6 +156,7 @@ pub fn create(
     monitor: &dyn Monitor,
 ) -> Result<Created> {
     let watch = Stopwatch::start();
+    check_lengths(options)?;
     let paths = PathTree::new(&options.paths, options.input_name.as_deref())?;
     if options.dry_run {
         return preview::preview(options, &paths, monitor, watch);
@@ -301,6 +304,26 @@ impl Attempt<'_> {
             warnings,
             segments,
         }
+    }
+}
+
+/// Texts that a manifest could not hold.
+fn check_lengths(options: &CreateOptions) -> Result<()> {
+    let texts = [
+        ("host label", &options.host),
+        ("NAME", &options.name),
+        ("name of the user", &options.user),
+        ("comment", &options.comment),
+        ("name of the program", &options.program),
+    ];
+    let texts = texts.into_iter().map(|(what, text)| (what, text.len()));
+    let paths = stored_paths(options);
+    let lengths = texts.chain(paths.iter().map(|path| ("PATH", path.len()))).chain([("list of PATHs", paths.len())]);
+    match lengths.into_iter().find(|(_, length)| *length > LONGEST) {
+        Some((what, length)) => {
+            Err(Error::Usage(format!("the {what} is too long: {length}, and {LONGEST} is the most")))
+        }
+        None => Ok(()),
     }
 }
 

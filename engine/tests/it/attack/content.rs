@@ -93,7 +93,7 @@ fn lengths_that_overflow_are_refused() {
 
 #[test]
 fn a_file_of_two_to_the_sixtieth_bytes_of_nothing_costs_nothing() {
-    for extents in [vec![Extent::Hole(HUGE)], vec![Extent::Hole(HUGE - 1), Extent::Hole(1)], vec![Extent::Zeros(HUGE)]]
+    for extents in [vec![Extent::Hole(HUGE)], vec![Extent::Hole(HUGE - 1), Extent::Zeros(1)], vec![Extent::Zeros(HUGE)]]
     {
         let mut forger = Forger::new();
         let content = leaf(&forger, extents);

@@ -235,7 +235,7 @@ fn a_profile_whose_parts_do_not_become_fewer_is_refused() {
 
 fn bundle() -> Bundle {
     let created = Timestamp { seconds: 1_700_000_000, nanoseconds: 1 };
-    Bundle { root: SecretKey::new([6; 32]), config: vec![1, 2, 3], name: "laptop".to_owned(), created }
+    Bundle { root: SecretKey::new([6; 32]), config: vec![1, 2, 3], name: "laptop".to_owned(), created, has_more: false }
 }
 
 #[test]

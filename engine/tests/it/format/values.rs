@@ -136,9 +136,16 @@ pub(super) fn list() -> impl Strategy<Value = List> {
     ];
     let parts = prop::collection::vec((1..1_u64 << 50, object()), 1..6);
     prop_oneof![
-        prop::collection::vec(extent, 1..20).prop_map(List::Leaf),
+        prop::collection::vec(extent, 1..20).prop_map(|extents| List::Leaf(merged(extents))),
         (1..=8_u8, parts).prop_map(|(level, parts)| List::Branch { level, parts }),
     ]
+}
+
+/// Zeros or holes side by side are one, and have one form: here the first of them.
+fn merged(mut extents: Vec<Extent>) -> Vec<Extent> {
+    let kind = std::mem::discriminant::<Extent>;
+    extents.dedup_by(|next, last| !matches!(next, Extent::Chunk { .. }) && kind(next) == kind(last));
+    extents
 }
 
 pub(super) fn stamps() -> impl Strategy<Value = Stamps> {
