@@ -16,7 +16,10 @@ use crate::store::{Key, Kind, Listed, Store, StoreResult, Upload, copy};
 mod many;
 mod reserve;
 mod root;
+mod scratch;
 mod upload;
+
+pub use scratch::ScratchStore;
 
 /// Files in folders, as [`Key::path`] names them.
 ///
@@ -63,6 +66,13 @@ impl LocalStore {
     /// Who lives is told by a lock that dies with its owner. One that cannot be cleared is left for another time.
     pub fn remove_stale_uploads(&self) -> StoreResult<usize> {
         upload::remove_stale(&self.root).map_err(listing("tmp"))
+    }
+
+    /// An empty store below `tmp/`, on the same file system, for trying out what it can do.
+    ///
+    /// Nothing in it is data of this one. It goes when it is dropped; if its owner is killed, with the next [`Self::remove_stale_uploads`].
+    pub fn scratch(&self) -> StoreResult<ScratchStore> {
+        ScratchStore::begin(&self.root)
     }
 
     /// The folder of this value's temporary files.

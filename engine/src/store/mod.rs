@@ -21,7 +21,7 @@ mod memory;
 pub mod conformance;
 
 pub use faulty::{Fault, FaultMode, FaultThen, FaultyStore, Operation, Verb};
-pub use local::LocalStore;
+pub use local::{LocalStore, ScratchStore};
 pub use memory::{MemoryStore, Snapshot};
 
 /// Result of a store's operation.

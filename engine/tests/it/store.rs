@@ -306,6 +306,33 @@ fn stale_uploads_are_removed_and_those_of_the_living_are_not() {
 }
 
 #[test]
+fn a_scratch_store_does_what_a_store_must_and_leaves_nothing() {
+    let (_folder, store) = local();
+    store.put(&pack(1), b"data").unwrap();
+    let before = tree(store.path());
+    let scratch = store.scratch().unwrap();
+    conformance::verify(scratch.store()).unwrap();
+    scratch.store().put(&pack(2), b"no data").unwrap();
+    assert_eq!(store.list(Kind::Packs).unwrap().len(), 1, "nothing of it is seen from outside");
+    assert_eq!(store.remove_stale_uploads().unwrap(), 0, "its owner lives");
+    assert_eq!(scratch.store().read(&pack(2), 10).unwrap(), b"no data");
+    drop(scratch);
+    assert_eq!(tree(store.path()), before);
+}
+
+#[test]
+fn a_scratch_store_whose_owner_was_killed_is_cleared() {
+    let (_folder, store) = local();
+    let left = store.path().join("tmp").join("0a".repeat(16));
+    fs::create_dir_all(left.join("store/packs/ab")).unwrap();
+    fs::write(left.join("store/packs/ab/abcd"), b"left").unwrap();
+    fs::write(left.join("alive"), b"").unwrap();
+    symlink(store.path(), left.join("store/link")).unwrap();
+    assert_eq!(store.remove_stale_uploads().unwrap(), 1);
+    assert!(!left.exists() && store.path().join("reserve").exists());
+}
+
+#[test]
 fn writers_begin_while_others_clear_up() {
     let (_folder, store) = local();
     let path = store.path().to_owned();

@@ -79,6 +79,18 @@ impl Root {
         }
     }
 
+    /// Removes a file, or a folder with all that is in it. Links are removed, not followed.
+    pub(super) fn remove_all(&self, path: &str) -> io::Result<()> {
+        match self.unlink(path) {
+            // What Linux says of a folder, and what POSIX does.
+            Err(error) if matches!(error.kind(), io::ErrorKind::IsADirectory | io::ErrorKind::PermissionDenied) => {
+                self.names(path)?.into_iter().try_for_each(|(name, _)| self.remove_all(&join(path, &name)))?;
+                self.remove_folder(path)
+            }
+            removed => removed.map(drop),
+        }
+    }
+
     /// Makes a folder; whether it is new.
     pub(super) fn make_folder(&self, path: &str) -> io::Result<bool> {
         match rustix::fs::mkdirat(&self.folder, path, Mode::from_raw_mode(FOLDER_MODE)) {

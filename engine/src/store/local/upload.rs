@@ -92,7 +92,7 @@ fn remove_if_stale(root: &Root, folder: &str) -> io::Result<bool> {
         return Ok(false);
     }
     for (name, _) in root.names(folder)?.into_iter().filter(|(name, _)| name != ALIVE) {
-        root.unlink(&format!("{folder}/{name}"))?;
+        root.remove_all(&format!("{folder}/{name}"))?;
     }
     // Last, and while it is locked: an owner that is slower than us must find that it is gone.
     root.unlink(&alive)?;
