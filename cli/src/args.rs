@@ -115,6 +115,13 @@ pub(crate) enum Verb {
     /// List what repairs have set aside, or remove it for good
     #[command(after_help = "Example:\n  vault quarantine\n  vault quarantine --empty")]
     Quarantine(QuarantineArgs),
+    /// Measure what this host does in a second, for choosing settings
+    #[command(
+        after_help = "Measures on data that it makes, for some seconds; of a repository that is named by -r or VAULT_REPO also the disk. That\n\
+                      needs no secret but 540 MB of room, and leaves nothing there.\n\n\
+                      Example:\n  vault benchmark\n  vault benchmark -r /mnt/backup/vault --json"
+    )]
+    Benchmark(BenchmarkArgs),
     /// Add, list, remove, change and carry keys
     #[command(
         after_help = "Example:\n  vault key list\n  vault key change-passphrase\n  vault key export vault.key.txt"
@@ -344,6 +351,14 @@ pub(crate) struct QuarantineArgs {
     /// Remove every file that is listed
     #[arg(long)]
     pub(crate) empty: bool,
+    /// Show the same as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `vault benchmark`.
+#[derive(Debug, Args)]
+pub(crate) struct BenchmarkArgs {
     /// Show the same as JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -14,10 +14,12 @@ use vault_engine::repository::{Probe, Repository};
 
 use crate::{render, time};
 
+mod benchmark;
 mod check;
 mod repair;
 mod retention;
 
+pub(crate) use benchmark::BenchmarkJson;
 pub(crate) use check::{CheckJson, FilesJson};
 pub(crate) use repair::{QuarantineJson, RepairJson};
 pub(crate) use retention::{CompactJson, CompactionJson, DeleteJson, PruneJson, UndeleteJson};

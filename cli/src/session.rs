@@ -175,16 +175,22 @@ pub(crate) fn exists(place: &Place) -> Result<bool> {
 
 /// The files of the repository, without looking into them.
 pub(crate) fn store(place: &Place) -> Result<Arc<dyn Store>> {
+    Ok(Arc::new(local_store(place)?))
+}
+
+/// The same, for whoever needs what only a folder has.
+pub(crate) fn local_store(place: &Place) -> Result<LocalStore> {
     let path = place.path.display();
     match place.path.metadata() {
-        Ok(found) if found.is_dir() => Ok(Arc::new(LocalStore::open(&place.path)?)),
+        Ok(found) if found.is_dir() => Ok(LocalStore::open(&place.path)?),
         Ok(_) => Err(failure(Exit::InvalidRepository, format!("{path} is no repository: it is not a directory"))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(no_repository(place)),
         Err(error) => Err(failure(Exit::of_repository(&error), format!("cannot look at {path}: {error}"))),
     }
 }
 
-fn probe(place: &Place, store: &dyn Store) -> Result<Probe> {
+/// What can be known of a repository without a secret.
+pub(crate) fn probe(place: &Place, store: &dyn Store) -> Result<Probe> {
     described(place, Repository::probe(store))
 }
 

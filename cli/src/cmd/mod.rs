@@ -1,5 +1,6 @@
 //! One file a verb: options in, one call of the engine, its answer shown.
 
+mod benchmark;
 mod check;
 mod compact;
 mod create;
@@ -49,6 +50,7 @@ pub(crate) fn run(cli: Cli, signals: &Signals) -> Result<Exit> {
         Verb::Unprotect(args) => protect::run(caller, &args, false),
         Verb::Compact(args) => compact::run(caller, &args),
         Verb::Quarantine(args) => quarantine::run(caller, &args),
+        Verb::Benchmark(args) => benchmark::run(caller, &args),
         Verb::Key(args) => key::run(caller, args.verb),
         Verb::Version => version::run(),
     }

@@ -4,7 +4,7 @@ use std::io::pipe;
 
 use crate::sandbox::{Sandbox, run};
 
-const VERBS: [&[&str]; 20] = [
+const VERBS: [&[&str]; 21] = [
     &["init"],
     &["create"],
     &["backup"],
@@ -18,6 +18,7 @@ const VERBS: [&[&str]; 20] = [
     &["protect"],
     &["unprotect"],
     &["compact"],
+    &["benchmark"],
     &["key"],
     &["key", "add"],
     &["key", "list"],

@@ -60,7 +60,15 @@ fn compare(title: &str, found: &[Value]) {
 fn the_page_can_be_read() {
     let titles =
         ["list", "list ARCHIVE", "info", "info ARCHIVE", "create", "restore", "check", "check --no-key", "key list"];
-    for title in titles.into_iter().chain(["check --repair", "quarantine", "prune", "delete", "undelete", "compact"]) {
+    for title in titles.into_iter().chain([
+        "check --repair",
+        "quarantine",
+        "prune",
+        "delete",
+        "undelete",
+        "compact",
+        "benchmark",
+    ]) {
         let schema = schema(&format!("vault {title}"));
         assert!(schema.keys.len() > 5);
         let stray: Vec<_> = schema.optional.difference(&schema.keys).collect();
@@ -96,6 +104,8 @@ fn every_output_has_the_keys_of_the_page() {
     compare("vault delete", &[json(&["delete", "a"])]);
     compare("vault undelete", &[json(&["undelete", "a"])]);
     compare("vault compact", &[json(&["compact"]), json(&["compact", "-n"])]);
+
+    compare("vault benchmark", &[json(&["benchmark"])]);
 
     let lines = sandbox.vault(["list", "repo::a", "--json"]).succeeds().stdout;
     let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

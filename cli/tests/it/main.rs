@@ -1,6 +1,8 @@
 //! Black-box tests of the binary `vault`: what a user types, what comes back, and the exit code.
 
 #[cfg(test)]
+mod benchmark;
+#[cfg(test)]
 mod check;
 #[cfg(test)]
 mod deletion;

@@ -1,6 +1,7 @@
 //! The verbs. One file each; they join the repository with the file system and know neither bytes on disk nor ciphers.
 
 pub mod archives;
+pub mod benchmark;
 pub mod check;
 pub mod compact;
 pub mod create;
