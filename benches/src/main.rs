@@ -11,6 +11,7 @@ use serde::Serialize;
 use tempfile::TempDir;
 use vault_benches::compare::{CompareOptions, compare};
 use vault_benches::data::DataSet;
+use vault_benches::limit::{LimitOptions, limit};
 use vault_benches::pages::pages;
 use vault_benches::retention::{self, RetentionOptions};
 use vault_benches::tools::Tool;
@@ -29,6 +30,8 @@ struct Cli {
 enum Verb {
     /// Run vault and every peer that is installed (borg, restic, rustic, bupstash) on the same data
     Compare(CompareArgs),
+    /// How near create and check come to what their unavoidable work takes: its single-core time against the wall time of all cores
+    Limit(DataArgs),
     /// A year of nights in vault, borg and restic, then the same keep rules: what forgetting costs
     Retention(RetentionArgs),
     /// What a night of a database adds, by page size, list split and compression: a table
@@ -55,8 +58,9 @@ enum Verb {
     },
 }
 
+/// What to measure on, and where the numbers go.
 #[derive(Debug, clap::Args)]
-struct CompareArgs {
+struct DataArgs {
     /// How often; the median is shown
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     runs: u32,
@@ -75,12 +79,41 @@ struct CompareArgs {
     /// The program vault [default: beside this program, else on the path]
     #[arg(long, value_name = "PATH")]
     vault: Option<PathBuf>,
-    /// Only these tools; may be given several times
-    #[arg(long, value_name = "NAME")]
-    tool: Vec<String>,
     /// Little data, one run: does everything work?
     #[arg(long)]
     smoke: bool,
+}
+
+impl DataArgs {
+    fn sets(&self) -> Vec<DataSet> {
+        match (self.data.is_empty(), self.smoke) {
+            (false, _) => self.data.clone(),
+            (true, true) => vec![DataSet::Mixed, DataSet::Pages],
+            (true, false) => vec![DataSet::Mixed],
+        }
+    }
+
+    /// In bytes.
+    fn size(&self) -> u64 {
+        if self.smoke { 2 << 20 } else { self.size << 20 }
+    }
+
+    fn runs(&self) -> u32 {
+        if self.smoke { 1 } else { self.runs }
+    }
+
+    fn scratch(&self) -> Result<TempDir> {
+        scratch_in(&self.scratch.clone().unwrap_or_else(std::env::temp_dir))
+    }
+}
+
+#[derive(Debug, clap::Args)]
+struct CompareArgs {
+    #[command(flatten)]
+    on: DataArgs,
+    /// Only these tools; may be given several times
+    #[arg(long, value_name = "NAME")]
+    tool: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -135,6 +168,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Verb::Measure { result, core, command } => Ok(ExitCode::from(measure::measure_here(&result, core, &command)?)),
         Verb::Retention(arguments) => run_retention(arguments),
         Verb::Compare(arguments) => run_compare(arguments),
+        Verb::Limit(arguments) => run_limit(arguments),
         Verb::Pages { first, second, scratch } => {
             let scratch = scratch_in(&scratch.unwrap_or_else(std::env::temp_dir))?;
             let (first, second) = (first.canonicalize()?, second.canonicalize()?);
@@ -144,21 +178,26 @@ fn run(cli: Cli) -> Result<ExitCode> {
     }
 }
 
-fn run_compare(arguments: CompareArgs) -> Result<ExitCode> {
-    let mut tools = find_tools(arguments.vault, &arguments.tool)?;
-    tools.retain(|tool| !(arguments.smoke && tool.name == "borg zstd,1"));
-    let scratch = scratch_in(&arguments.scratch.unwrap_or_else(std::env::temp_dir))?;
-    let smoke_sets = || vec![DataSet::Mixed, DataSet::Pages];
-    let sets = match (arguments.data.is_empty(), arguments.smoke) {
-        (false, _) => arguments.data,
-        (true, true) => smoke_sets(),
-        (true, false) => vec![DataSet::Mixed],
-    };
-    let (size, runs) = if arguments.smoke { (2, 1) } else { (arguments.size, arguments.runs) };
+fn run_compare(CompareArgs { on, tool }: CompareArgs) -> Result<ExitCode> {
+    let mut tools = find_tools(on.vault.clone(), &tool)?;
+    tools.retain(|tool| !(on.smoke && tool.name == "borg zstd,1"));
+    let scratch = on.scratch()?;
     let path = scratch.path().canonicalize()?;
-    let report = compare(&CompareOptions { sets, size: size << 20, runs, scratch: path, tools })?;
-    show(&report.tables(), &report, arguments.json)?;
+    let options = CompareOptions { sets: on.sets(), size: on.size(), runs: on.runs(), scratch: path, tools };
+    let report = compare(&options)?;
+    show(&report.tables(), &report, on.json)?;
     Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run_limit(on: DataArgs) -> Result<ExitCode> {
+    let tools = find_tools(on.vault.clone(), &["vault".to_owned()])?;
+    let vault = tools.into_iter().next().context("no vault")?;
+    let scratch = on.scratch()?;
+    let path = scratch.path().canonicalize()?;
+    let options = LimitOptions { sets: on.sets(), size: on.size(), runs: on.runs(), scratch: path, vault };
+    let report = limit(&options)?;
+    show(&report.tables(), &report, on.json)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// vault and its peers, those of them that the options name.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 use nix::unistd::Pid;
@@ -104,13 +104,7 @@ pub fn run(invocation: &Invocation, log: &Path) -> Result<Cost> {
 /// The small process: runs the command, writes its cost to `result`, and gives its exit code.
 pub fn measure_here(result: &Path, core: Option<usize>, command: &[OsString]) -> Result<u8> {
     let (program, arguments) = command.split_first().context("no command")?;
-    if let Some(core) = core {
-        let mut cores = CpuSet::new();
-        cores
-            .set(core)
-            .and_then(|()| sched_setaffinity(Pid::from_raw(0), &cores))
-            .context("cannot pin it to a core")?;
-    }
+    core.map_or(Ok(()), pin)?;
     let before = transferred();
     let watch = Stopwatch::start();
     let status =
@@ -128,6 +122,20 @@ pub fn measure_here(result: &Path, core: Option<usize>, command: &[OsString]) ->
     };
     fs::write(result, serde_json::to_string(&cost)?)?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX))
+}
+
+/// The first core that this thread may use.
+pub(crate) fn first_core() -> Result<usize> {
+    let cores = sched_getaffinity(Pid::from_raw(0)).context("cannot ask which cores there are")?;
+    let is_ours = |core: &usize| cores.is_set(*core).unwrap_or(false);
+    (0..CpuSet::count()).find(is_ours).context("no core may be used")
+}
+
+/// Keeps this thread, and what it starts, on one core.
+pub(crate) fn pin(core: usize) -> Result<()> {
+    let mut cores = CpuSet::new();
+    let pinned = cores.set(core).and_then(|()| sched_setaffinity(Pid::from_raw(0), &cores));
+    pinned.context("cannot pin it to a core")
 }
 
 /// Bytes that this process and the children that it has waited for have read and written.

@@ -171,6 +171,12 @@ impl Tool {
     }
 }
 
+/// A key file in the place of vault's passphrase: no key is derived from it, so that only the command itself is measured.
+pub(crate) fn with_key_file(environment: &mut Vec<(OsString, OsString)>, home: &Path) {
+    environment.retain(|(name, _)| name != "VAULT_PASSPHRASE");
+    environment.push(("VAULT_KEY_FILE".into(), home.join("vault.key").into()));
+}
+
 /// A command from words, in each of which a path may stand.
 macro_rules! words {
     ($($word:expr),* $(,)?) => { vec![$(OsString::from($word)),*] };

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::measure::Invocation;
 use crate::retention::nights;
-use crate::tools::Tool;
+use crate::tools::{Tool, with_key_file};
 
 /// The tools that can be compared here, by their names in [`crate::tools::find`].
 pub const NAMES: [&str; 3] = ["vault", "borg", "restic"];
@@ -156,9 +156,7 @@ fn invocation(tool: &Tool, place: &Place, words: Vec<OsString>) -> Invocation {
         ("BORG_RELOCATED_REPO_ACCESS_IS_OK".into(), "yes".into()),
     ]);
     if tool.is_vault() {
-        // With a key file there is no key to derive: what is measured is the list.
-        environment.retain(|(name, _)| name != "VAULT_PASSPHRASE");
-        environment.push(("VAULT_KEY_FILE".into(), home.join("vault.key").into()));
+        with_key_file(&mut environment, &home);
     }
     let command = std::iter::once(tool.program().into()).chain(words).collect();
     Invocation { command, environment, folder: home, core: None }
