@@ -54,7 +54,8 @@ fn a_benchmark_needs_no_secret_and_a_place_that_is_a_repository() {
 fn a_benchmark_that_is_interrupted_leaves_nothing() {
     let sandbox = Sandbox::with_repository();
     let before = files(&sandbox.path("repo"));
-    let mut child = sandbox.command(["benchmark", "-r", "repo"]).stdout(Stdio::null()).spawn().unwrap();
+    let mut child =
+        sandbox.command(["benchmark", "-r", "repo"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     // What is put goes below tmp/; from there on a signal asks.
     let has_begun = || sandbox.path("repo/tmp").read_dir().is_ok_and(|mut folder| folder.next().is_some());
     while !has_begun() && child.try_wait().unwrap().is_none() {
