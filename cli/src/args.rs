@@ -5,10 +5,12 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::{Args, Command, CommandFactory, Parser, Subcommand, ValueEnum};
 use vault_engine::chunker::ChunkerRequest;
 use vault_engine::compress::Compression;
 use vault_engine::format::verify::Verify;
+use vault_engine::memory::Need;
 use vault_engine::ops::check::Share;
 use vault_engine::ops::create::FilesCache;
 
@@ -220,9 +222,8 @@ pub(crate) struct CreateArgs {
     /// Show progress (on a terminal)
     #[arg(short, long)]
     pub(crate) progress: bool,
-    /// How many threads work [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = jobs)]
-    pub(crate) jobs: Option<usize>,
+    #[command(flatten)]
+    pub(crate) workers: Workers,
 }
 
 /// `vault list`.
@@ -290,9 +291,8 @@ pub(crate) struct RestoreArgs {
     /// Show what was done as JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// How many threads work [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = jobs)]
-    pub(crate) jobs: Option<usize>,
+    #[command(flatten)]
+    pub(crate) workers: Workers,
 }
 
 /// What a restore does with files that exist.
@@ -340,9 +340,8 @@ pub(crate) struct CheckArgs {
     /// Show progress (on a terminal)
     #[arg(short, long)]
     pub(crate) progress: bool,
-    /// How many threads work [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = jobs)]
-    pub(crate) jobs: Option<usize>,
+    #[command(flatten)]
+    pub(crate) workers: Workers,
 }
 
 /// `vault quarantine`.
@@ -413,6 +412,24 @@ pub(crate) enum KeyVerb {
         /// What to read; - is standard input
         file: PathBuf,
     },
+}
+
+/// How much of the machine a run takes.
+#[derive(Debug, Args)]
+pub(crate) struct Workers {
+    /// How many threads work [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = jobs)]
+    jobs: Option<usize>,
+    /// Most private memory that may be used, such as 150M: fewer threads work if it takes that
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    memory: Option<u64>,
+}
+
+impl Workers {
+    /// How many; one a core if it is not said.
+    pub(crate) fn count(&self, need: Need) -> anyhow::Result<Option<usize>> {
+        need.workers(self.memory, self.jobs).context("--memory")
+    }
 }
 
 fn jobs(text: &str) -> Result<usize, String> {

@@ -1,6 +1,6 @@
 //! `vault-engine`: deduplicating, compressing, encrypted archives in a repository of immutable files.
 //!
-//! Layers, each importing only those above it in this list: `id error codec meta progress clock process sync sys simulation` ·
+//! Layers, each importing only those above it in this list: `id error codec memory meta progress clock process sync sys simulation` ·
 //! `chunker compress crypto pattern retention` · `format store source` · `repository` · `ops`. See docs/ARCHITECTURE.md.
 
 pub mod chunker;
@@ -11,6 +11,7 @@ pub mod crypto;
 pub mod error;
 pub mod format;
 pub mod id;
+pub mod memory;
 pub mod meta;
 pub mod ops;
 pub mod pattern;

@@ -164,7 +164,6 @@ pub(crate) struct CompactArgs {
     /// Show progress (on a terminal)
     #[arg(short, long)]
     pub(crate) progress: bool,
-    /// How many threads work [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = super::jobs)]
-    pub(crate) jobs: Option<usize>,
+    #[command(flatten)]
+    pub(crate) workers: super::Workers,
 }

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal};
 
 use anyhow::Result;
 use vault_engine::Error;
+use vault_engine::memory::Need;
 use vault_engine::ops::check::{self, CheckOptions, CheckReport, Finding, Severity, Share, Slice};
 use vault_engine::progress::Monitor;
 use vault_engine::repository::{Repository, Sighting};
@@ -24,6 +25,7 @@ pub(super) fn run(caller: Caller<'_>, args: &CheckArgs) -> Result<Exit> {
     if args.no_key {
         return without_key(caller, &place, args);
     }
+    let jobs = args.workers.count(Need::READ)?;
     let repository = caller.open(&place, Purpose::Read)?;
     let console = console(caller, args);
     let memory = Memory::recall(&repository, &console);
@@ -31,8 +33,8 @@ pub(super) fn run(caller: Caller<'_>, args: &CheckArgs) -> Result<Exit> {
         repository.accept_rollback();
     }
     let checked = match slice(args) {
-        Some(slice) => check_slice(&repository, slice, args.jobs, &console),
-        None => check::check(&repository, CheckOptions { read_data: false, jobs: args.jobs }, &console),
+        Some(slice) => check_slice(&repository, slice, jobs, &console),
+        None => check::check(&repository, CheckOptions { read_data: false, jobs }, &console),
     };
     memory.keep_or_warn(&repository, &console);
     let report = checked?;
@@ -79,9 +81,10 @@ fn without_key(caller: Caller<'_>, place: &Place, args: &CheckArgs) -> Result<Ex
     if caller.common.key_file.is_some() {
         return Err(usage("--no-key opens no key slot: leave --key-file or --no-key out"));
     }
+    let jobs = args.workers.count(Need::READ)?;
     let store = session::store(place)?;
     let console = console(caller, args);
-    let report = session::described(place, check::check_files(store.as_ref(), args.jobs, &console))?;
+    let report = session::described(place, check::check_files(store.as_ref(), jobs, &console))?;
     drop(console);
     let print = || {
         let mut out = Out::new();

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal};
 
 use anyhow::Result;
+use vault_engine::memory::Need;
 use vault_engine::ops::compact::{self, CompactOptions, CompactReport};
 
 use crate::args::CompactArgs;
@@ -29,7 +30,7 @@ pub(super) fn run(caller: Caller<'_>, args: &CompactArgs) -> Result<Exit> {
         max_duration: args.max_duration,
         grace: args.grace,
         dry_run: args.dry_run,
-        jobs: args.jobs,
+        jobs: args.workers.count(Need::WRITE)?,
     };
     let show = Show { verbose: caller.common.verbose, list: false, progress: args.progress };
     let console = Console::new(show, caller.signals);

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use vault_engine::memory::Need;
 use vault_engine::ops::create::{self, CreateOptions, Created, Input};
 use vault_engine::pattern::{PatternSet, Style};
 use vault_engine::progress::Monitor;
@@ -119,7 +120,7 @@ fn options(args: CreateArgs) -> Result<CreateOptions> {
         comment,
         program: format!("vault {}", env!("CARGO_PKG_VERSION")),
         dry_run: args.dry_run,
-        jobs: args.jobs,
+        jobs: args.workers.count(Need::WRITE)?,
     })
 }
 

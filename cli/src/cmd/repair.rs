@@ -1,6 +1,7 @@
 //! `vault check --repair`.
 
 use anyhow::Result;
+use vault_engine::memory::Need;
 use vault_engine::ops::check::Severity;
 use vault_engine::ops::repair::{self, Incomplete, RepairOptions, RepairReport};
 use vault_engine::repository::{Repository, put_config};
@@ -32,7 +33,7 @@ pub(super) fn run(caller: Caller<'_>, args: &CheckArgs) -> Result<Exit> {
     let from = from.map(|from| caller.open(&from, Purpose::Read)).transpose()?;
     let show = Show { verbose: caller.common.verbose, list: false, progress: args.progress };
     let console = Console::new(show, caller.signals);
-    let options = RepairOptions { from: from.as_ref(), dry_run: !args.yes, jobs: args.jobs };
+    let options = RepairOptions { from: from.as_ref(), dry_run: !args.yes, jobs: args.workers.count(Need::WRITE)? };
     let report = repair::repair(&repository, options, &console)?;
     drop(console);
     out::ended(print(&repository, &report, args), exit(&report))

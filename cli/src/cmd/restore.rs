@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use anyhow::Result;
+use vault_engine::memory::Need;
 use vault_engine::ops::archives::Archive;
 use vault_engine::ops::restore::{self, Overwrite, RestoreOptions, Restored};
 use vault_engine::repository::Repository;
@@ -84,7 +85,7 @@ fn options(args: &RestoreArgs) -> Result<RestoreOptions> {
         sparse: args.sparse,
         numeric_ids: args.numeric_ids,
         strip_components: args.strip_components,
-        jobs: args.jobs,
+        jobs: args.workers.count(Need::READ)?,
     })
 }
 

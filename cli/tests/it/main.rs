@@ -22,6 +22,9 @@ mod keys;
 #[path = "../../../engine/tests/machine/mod.rs"]
 mod machine;
 #[cfg(test)]
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod memory;
+#[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod reader;

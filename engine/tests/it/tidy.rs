@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules of `engine/src` by layer (docs/ARCHITECTURE.md).
 const LAYERS: [&[&str]; 5] = [
-    &["id", "error", "codec", "meta", "progress", "clock", "process", "sync", "sys", "simulation"],
+    &["id", "error", "codec", "memory", "meta", "progress", "clock", "process", "sync", "sys", "simulation"],
     &["chunker", "compress", "crypto", "pattern", "retention"],
     &["format", "store", "source"],
     &["repository"],
