@@ -13,6 +13,7 @@ pub fn list(repository: &Repository) -> Result<Vec<Listed>> {
 
 /// Removes these files of the quarantine for good.
 pub fn empty(repository: &Repository, files: &[Listed]) -> Result<()> {
+    repository.check_writable()?;
     let keys: Vec<Key> = files.iter().map(|file| Key::listed(Kind::Quarantine, &file.name)).collect();
     Ok(repository.store().remove_many(&keys)?)
 }

@@ -107,6 +107,7 @@ impl Repository {
     /// # Errors
     /// It is the last one that anything could open.
     pub fn remove_slot(&self, id: FileId) -> Result<()> {
+        self.check_writable()?;
         let slots = read_slots(self.store().as_ref())?;
         if slots.iter().all(|(other, _)| *other == id) {
             return Err(Error::Usage(
