@@ -8,6 +8,7 @@ mod disks;
 mod errors;
 mod kills;
 mod power;
+mod short;
 mod stage;
 mod tracer;
 mod verbs;

@@ -19,6 +19,7 @@ const VERBS: [&[&str]; 21] = [
     &["unprotect"],
     &["compact"],
     &["benchmark"],
+    &["quarantine"],
     &["key"],
     &["key", "add"],
     &["key", "list"],
@@ -45,6 +46,34 @@ fn no_verb_shows_help_as_an_error() {
     let run = Sandbox::new().vault::<&str>([]);
     assert_eq!(run.code, Some(2));
     assert!(run.stderr.contains("Usage: vault"));
+}
+
+/// No lock that could be broken, no server that could be asked, no shell that could be given a part of an address.
+#[test]
+fn no_verb_unlocks_or_serves_and_no_address_is_that_of_a_program() {
+    let sandbox = Sandbox::with_repository();
+    for word in ["unlock", "break-lock", "lock", "serve", "server", "agent", "mount-helper"] {
+        sandbox.vault([word, "-r", "repo"]).fails(2, &[]);
+    }
+    let help = sandbox.vault(["--help"]).succeeds().stdout;
+    let known: Vec<&str> = VERBS.iter().map(|verb| verb[0]).chain(["version", "help"]).collect();
+    let commands = help.split("Commands:").nth(1).unwrap().lines().skip(1).take_while(|line| line.starts_with("  "));
+    for verb in commands.filter_map(|line| line.strip_prefix("  ")?.split(' ').next().filter(|word| !word.is_empty())) {
+        assert!(known.contains(&verb), "{verb} is a verb that no test of help knows");
+    }
+    let made = sandbox.path("made");
+    let touch = format!("touch {}", made.display());
+    for address in [
+        format!("ssh://-oProxyCommand={touch}/repo"),
+        format!("-oProxyCommand={touch}"),
+        format!("host:$({touch})"),
+        format!("|{touch}"),
+        format!("ext::{touch}"),
+    ] {
+        let run = sandbox.vault(["list", &format!("--repo={address}")]);
+        assert!(run.code.is_some_and(|code| code > 1), "{address}: {run:?}");
+    }
+    assert!(!made.exists());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::sandbox::{Run, Sandbox, run};
+use crate::sandbox::{Run, Sandbox, files, run};
 
 const PASSPHRASE: (&str, &str) = ("VAULT_PASSPHRASE", "correct horse");
 
@@ -221,4 +221,39 @@ fn like_shares_keys_and_has_its_own_passphrase() {
     assert_eq!(root("repo"), root("second"));
     sandbox.vault_with(&[PASSPHRASE], ["init", "-r", "third", "--like", "gone"]).fails(13, &["gone"]);
     assert!(!sandbox.path("third").exists());
+}
+
+/// What the passphrase protects, and the passphrase itself, stand in no file that is left behind.
+#[test]
+fn no_file_that_is_left_behind_tells_the_passphrase_or_a_name_or_what_was_archived() {
+    let sandbox = encrypted();
+    let content = "the content that nobody may see; ".repeat(200);
+    sandbox.write("source/the name of a file/the name of another", &content);
+    let vault = |arguments: &[&str]| sandbox.vault_with(&[PASSPHRASE, ("VAULT_REPO", "repo")], arguments);
+    for _ in 0..2 {
+        sandbox.write("source/changes", &content);
+        vault(&["create", "--compression", "none", "--comment", "the comment", "the-series", "source"]).succeeds();
+    }
+    vault(&["check", "--read-data"]).succeeds();
+    vault(&["restore", "the-series", "--target", "restored"]).succeeds();
+    vault(&["delete", "the-series~1"]).succeeds();
+    vault(&["compact", "--threshold", "0", "--grace", "0s"]).succeeds();
+    let secrets =
+        [PASSPHRASE.1, "nobody may see", "the name of a file", "the name of another", "the comment", "the-series"];
+    let mut looked = 0;
+    for (path, bytes) in files(&sandbox.path("")) {
+        if path.starts_with("source") || path.starts_with("restored") {
+            continue;
+        }
+        looked += 1;
+        for secret in secrets {
+            // A client remembers which series it has seen, for the user himself (docs/security.md, section 11).
+            if secret == "the-series" && path.starts_with(".local/state") && path.ends_with("seen") {
+                continue;
+            }
+            let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!found && !path.to_string_lossy().contains(secret), "{} tells {secret:?}", path.display());
+        }
+    }
+    assert!(looked > 10, "{looked} files");
 }

@@ -77,7 +77,7 @@ fn what_to_do_at_3_am_runs_as_it_is_printed() {
     assert_eq!(there, "page 1\n".repeat(5000));
 }
 
-/// Every test that a promise names is there.
+/// Every test that a promise or an incident names is there.
 #[test]
 fn promises_are_held_up_by_tests_that_exist() {
     fn sources(folder: &Path, text: &mut String) {
@@ -92,13 +92,18 @@ fn promises_are_held_up_by_tests_that_exist() {
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut text = String::new();
-    for folder in ["engine/tests", "cli/tests"] {
+    for folder in ["engine/tests", "engine/src", "cli/tests", "cli/src"] {
         sources(&root.join(folder), &mut text);
     }
-    let page = std::fs::read_to_string(root.join("docs/promises.md")).unwrap();
-    let named: Vec<&str> = page.split('`').skip(1).step_by(2).filter(|name| name.matches('_').count() > 2).collect();
-    assert!(named.len() > 20);
-    for name in named {
-        assert!(text.contains(&format!("fn {name}()")), "no test {name}");
+    for (page, least) in [("docs/promises.md", 20), ("docs/incidents.md", 60)] {
+        let page = std::fs::read_to_string(root.join(page)).unwrap();
+        let named = page.split('`').skip(1).step_by(2).filter(|name| name.matches('_').count() > 2);
+        let mut count = 0;
+        for name in named {
+            count += 1;
+            // One that is given values has them behind its name.
+            assert!(text.contains(&format!("fn {name}(")), "no test {name}");
+        }
+        assert!(count > least, "{count} names");
     }
 }

@@ -116,6 +116,28 @@ fn standard_input_becomes_a_file() {
 }
 
 #[test]
+fn a_stream_that_comes_in_pieces_is_archived_to_its_last_byte() {
+    let sandbox = Sandbox::with_repository();
+    let mut stream = vec![0; 20_000_001];
+    blake3::Hasher::new().finalize_xof().fill(&mut stream);
+    // Zeros over the border of what is read at a time.
+    stream[8_000_000..9_000_000].fill(0);
+    let mut child = sandbox.command(["create", "-r", "repo", "dump", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    // A pipe gives what is in it, however much was asked for.
+    let (mut rest, mut length) = (stream.as_slice(), 1);
+    while !rest.is_empty() {
+        let (piece, behind) = rest.split_at(length.min(rest.len()));
+        input.write_all(piece).unwrap();
+        (rest, length) = (behind, length * 7 % 100_003);
+    }
+    drop(input);
+    assert!(child.wait().unwrap().success());
+    sandbox.vault(["restore", "-r", "repo", "dump", "--target", "out"]).succeeds();
+    assert!(fs::read(sandbox.path("out/stdin")).unwrap() == stream);
+}
+
+#[test]
 fn some_paths_alone_are_restored() {
     let sandbox = with_source();
     sandbox.vault(["create", "-r", "repo", "tree", "source"]).succeeds();

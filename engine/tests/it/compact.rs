@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
+use vault_engine::crypto::Purpose;
 use vault_engine::error::Result;
 use vault_engine::format::file::{Class, open_file, seal_file};
 use vault_engine::format::mark::Mark;
 use vault_engine::format::records::GcRecord;
 use vault_engine::format::segment::Segment;
-use vault_engine::id::{ArchiveId, FileId, PackId};
+use vault_engine::id::{ArchiveId, FileId, ObjectId, PackId};
 use vault_engine::ops::archives;
 use vault_engine::ops::check::{CheckOptions, Finding, Severity, check};
 use vault_engine::ops::compact::{CompactOptions, CompactReport, compact};
@@ -35,7 +36,7 @@ mod races;
 mod random;
 
 /// Patient with nobody, so that a test sees everything that a compaction does.
-const AT_ONCE: CompactOptions = CompactOptions {
+pub(crate) const AT_ONCE: CompactOptions = CompactOptions {
     threshold: 10,
     max_repack: None,
     max_duration: None,
@@ -45,31 +46,31 @@ const AT_ONCE: CompactOptions = CompactOptions {
 };
 
 /// Everything that is dead at all goes.
-const THOROUGH: CompactOptions = CompactOptions { threshold: 0, ..AT_ONCE };
+pub(crate) const THOROUGH: CompactOptions = CompactOptions { threshold: 0, ..AT_ONCE };
 
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 /// Archives that must restore, and what to.
-type Kept = BTreeMap<ArchiveId, Files>;
+pub(crate) type Kept = BTreeMap<ArchiveId, Files>;
 
 /// A source, a repository, and what was archived of the one in the other.
-struct World {
+pub(crate) struct World {
     folder: TempDir,
-    store: MemoryStore,
-    kept: Kept,
+    pub(crate) store: MemoryStore,
+    pub(crate) kept: Kept,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = Self { folder: TempDir::new().unwrap(), store: sample::memory(), kept: Kept::new() };
         fs::create_dir(world.source()).unwrap();
         world
     }
 
-    fn source(&self) -> PathBuf {
+    pub(crate) fn source(&self) -> PathBuf {
         self.folder.path().join("source")
     }
 
-    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
         fs::write(self.source().join(name), bytes).unwrap();
     }
 
@@ -78,7 +79,7 @@ impl World {
     }
 
     /// Archives the source as it is now.
-    fn archive(&mut self) -> ArchiveId {
+    pub(crate) fn archive(&mut self) -> ArchiveId {
         let options = self.options();
         self.archive_as(&options)
     }
@@ -94,7 +95,7 @@ impl World {
         sample::options(&[&self.source()])
     }
 
-    fn delete(&mut self, id: ArchiveId) {
+    pub(crate) fn delete(&mut self, id: ArchiveId) {
         self.kept.remove(&id).expect("an archive that counts");
         delete(&self.store, id);
     }
@@ -104,7 +105,7 @@ impl World {
     }
 
     /// The repository as it is, for one who may do with it what he likes.
-    fn copy(&self) -> MemoryStore {
+    pub(crate) fn copy(&self) -> MemoryStore {
         MemoryStore::from_snapshot(&self.store.snapshot())
     }
 
@@ -123,7 +124,7 @@ fn delete(store: &dyn Store, id: ArchiveId) {
 }
 
 /// Puts a gc record, as a compaction would that ended there.
-fn condemn(repository: &Repository, store: &dyn Store, packs: Vec<PackId>, pending: Vec<ArchiveId>) {
+pub(crate) fn condemn(repository: &Repository, store: &dyn Store, packs: Vec<PackId>, pending: Vec<ArchiveId>) {
     let payload = GcRecord { packs, pending, session: [2; 16] }.encode();
     let bytes = seal_file(repository.ring(), Class::Gc, [2; 16], &payload).unwrap();
     let name = FileId::from_bytes(*blake3::hash(&bytes).as_bytes());
@@ -136,11 +137,11 @@ fn times(usually: usize) -> usize {
     usually * factor.unwrap_or(1)
 }
 
-fn names(store: &dyn Store, kind: Kind) -> BTreeSet<String> {
+pub(crate) fn names(store: &dyn Store, kind: Kind) -> BTreeSet<String> {
     store.list(kind).unwrap().into_iter().map(|file| file.name).collect()
 }
 
-fn packs(store: &dyn Store) -> BTreeSet<PackId> {
+pub(crate) fn packs(store: &dyn Store) -> BTreeSet<PackId> {
     names(store, Kind::Packs).iter().map(|name| PackId::from_hex(name).unwrap()).collect()
 }
 
@@ -154,6 +155,23 @@ fn segments(store: &MemoryStore) -> BTreeMap<FileId, Vec<PackId>> {
         (FileId::from_hex(name).unwrap(), packs.iter().map(|pack| pack.id).collect())
     };
     names(store, Kind::Index).iter().map(read).collect()
+}
+
+/// Every copy of an object that a segment names.
+pub(crate) fn objects(store: &MemoryStore) -> Vec<(Purpose, ObjectId)> {
+    let repository = sample::open(store.clone());
+    let mut copies = Vec::new();
+    for name in names(store, Kind::Index) {
+        let bytes = store.read(&Key::listed(Kind::Index, name), 1 << 30).unwrap();
+        let payload = open_file(repository.ring(), Class::Index, &bytes).unwrap();
+        for pack in Segment::decode(&payload).unwrap().packs {
+            let purpose = if pack.class == Class::Meta { Purpose::Meta } else { Purpose::Data };
+            let entries = pack.blocks().unwrap().into_iter().flat_map(|block| block.entries);
+            copies.extend(entries.map(|entry| (purpose, entry.id)));
+        }
+    }
+    copies.sort_unstable();
+    copies
 }
 
 /// Takes over what somebody else has put at the same time.
@@ -171,8 +189,15 @@ fn bytes(store: &dyn Store) -> u64 {
 
 /// Exactly these archives count, each restores to what was archived, and nothing that was stored is damaged.
 #[track_caller]
-fn assert_whole(store: &MemoryStore, kept: &Kept, source: &Path) {
-    let repository = sample::open(store.clone());
+pub(crate) fn assert_whole(store: &MemoryStore, kept: &Kept, source: &Path) {
+    assert_restores(store, None, kept, source);
+    sample::assert_sound(&sample::open(store.clone()));
+}
+
+/// Exactly these archives count, and each restores to what was archived, whatever this cache remembers.
+#[track_caller]
+pub(crate) fn assert_restores(store: &MemoryStore, cache: Option<&Path>, kept: &Kept, source: &Path) {
+    let repository = sample::try_open(store.clone(), cache).unwrap();
     let found: Vec<_> = archives::list(&repository, &Silent).unwrap();
     let counting: BTreeSet<ArchiveId> = found.iter().map(|archive| archive.id).collect();
     assert_eq!(counting, kept.keys().copied().collect(), "the archives that count");
@@ -183,13 +208,12 @@ fn assert_whole(store: &MemoryStore, kept: &Kept, source: &Path) {
         let files = sample::files(&sample::inside(target.path(), source));
         assert!(files == kept[&archive.id], "{} has other files than were archived", archive.id);
     }
-    sample::assert_sound(&repository);
 }
 
 /// A check that reads no data has nothing to say that is an error, but for entries of the index that have outlived their packs and that
 /// nobody needs: whoever is overtaken by a compaction leaves such entries behind, and the next compaction takes them away.
 #[track_caller]
-fn assert_in_order(store: &MemoryStore) {
+pub(crate) fn assert_in_order(store: &MemoryStore) {
     let options = CheckOptions { read_data: false, jobs: Some(2) };
     let report = check(&sample::open(store.clone()), options, &Silent).unwrap();
     let outlived = |finding: &Finding| finding.harms.is_empty() && finding.message.starts_with("the pack is missing");
@@ -200,7 +224,7 @@ fn assert_in_order(store: &MemoryStore) {
 
 /// What is left after a compaction that was not disturbed: archives with their marks, packs that the index names, and nothing else.
 #[track_caller]
-fn assert_settled(store: &MemoryStore, kept: &Kept) {
+pub(crate) fn assert_settled(store: &MemoryStore, kept: &Kept) {
     assert_eq!(names(store, Kind::Gc), BTreeSet::new(), "gc records");
     let marked = |id: &ArchiveId| [id.to_hex(), format!("{}.ok", id.to_hex())];
     assert_eq!(names(store, Kind::Archives), kept.keys().flat_map(marked).collect(), "manifests and marks");
@@ -214,6 +238,6 @@ fn assert_settled(store: &MemoryStore, kept: &Kept) {
     );
 }
 
-fn changes(operations: &[Operation]) -> Vec<String> {
+pub(crate) fn changes(operations: &[Operation]) -> Vec<String> {
     operations.iter().filter(|operation| operation.verb.is_change()).map(ToString::to_string).collect()
 }

@@ -28,7 +28,8 @@ mod deleting;
 mod pruning;
 mod undeleting;
 
-use pruning::{keep_last, try_prune};
+pub(crate) use pruning::keep_last;
+use pruning::try_prune;
 
 /// Noon of the day before 2027-01-01, that many days back.
 fn noon(days_before: i64) -> Timestamp {

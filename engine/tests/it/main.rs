@@ -18,6 +18,7 @@ mod fidelity;
 mod flips;
 mod format;
 mod golden;
+mod incidents;
 mod levels;
 mod life;
 #[path = "../machine/mod.rs"]

@@ -242,3 +242,14 @@ pub(crate) fn files(root: &Path) -> Files {
     }
     found
 }
+
+/// A folder with the same files: what was remembered at some time.
+pub(crate) fn copied(folder: &Path) -> tempfile::TempDir {
+    let copy = tempfile::TempDir::new().unwrap();
+    for (path, bytes) in files(folder) {
+        let path = copy.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+    copy
+}

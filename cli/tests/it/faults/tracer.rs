@@ -3,7 +3,7 @@
 //!
 //! `strace -e inject` counts in each thread apart, so that of a program with several threads most moments cannot be named.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{Read, Seek};
@@ -45,6 +45,8 @@ pub(super) enum Act {
     FailFromNow(Errno),
     /// It waits until something else has happened.
     Wait,
+    /// It reads or writes a part of what it was asked to, and so does every later one that counts.
+    Short,
 }
 
 /// How a run went.
@@ -72,8 +74,8 @@ pub(super) fn trace_while(
 ) -> Traced {
     let outputs = [tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap()];
     let main = start(command, &outputs);
-    let (inside, failing) = (HashSet::from([main]), HashSet::new());
-    let mut tracer = Tracer { main, counts, at, act, meanwhile, inside, failing, calls: Vec::new(), hit: None };
+    let (inside, failing, short) = (HashSet::from([main]), HashSet::new(), HashMap::new());
+    let mut tracer = Tracer { main, counts, at, act, meanwhile, inside, failing, short, calls: Vec::new(), hit: None };
     let code = tracer.follow();
     let [stdout, stderr] = outputs.map(text);
     Traced { run: Run { code, stdout, stderr }, calls: tracer.calls, hit: tracer.hit }
@@ -110,6 +112,8 @@ struct Tracer<'a> {
     inside: HashSet<Pid>,
     /// Threads whose call fails with this when it ends.
     failing: HashSet<Pid>,
+    /// Threads whose call was told another length than this one.
+    short: HashMap<Pid, u64>,
     calls: Vec<Call>,
     hit: Option<Call>,
 }
@@ -136,6 +140,12 @@ impl Tracer<'_> {
         if !self.inside.remove(&thread) {
             self.inside.insert(thread);
             self.begins(thread);
+        } else if let Some(length) = self.short.remove(&thread) {
+            // The program counts on its registers.
+            if let Ok(mut registers) = ptrace::getregs(thread) {
+                registers.rdx = length;
+                let _ = ptrace::setregs(thread, registers);
+            }
         } else if self.failing.remove(&thread)
             && let (Act::Fail(errno) | Act::FailFromNow(errno), Ok(mut registers)) = (self.act, ptrace::getregs(thread))
         {
@@ -157,7 +167,7 @@ impl Tracer<'_> {
         let now = match self.act {
             Act::Count => false,
             Act::Kill | Act::Fail(_) | Act::Wait => number == self.at,
-            Act::FailFromNow(_) => number >= self.at,
+            Act::FailFromNow(_) | Act::Short => number >= self.at,
         };
         if !now {
             return;
@@ -165,6 +175,15 @@ impl Tracer<'_> {
         self.hit.get_or_insert(call);
         if self.act == Act::Wait {
             return (self.meanwhile)();
+        }
+        if self.act == Act::Short {
+            // The third argument: bytes, or pieces of several. Where there is one, or none, nothing can be shorter.
+            if registers.rdx > 1 {
+                self.short.insert(thread, registers.rdx);
+                registers.rdx = registers.rdx.div_ceil(3);
+                let _ = ptrace::setregs(thread, registers);
+            }
+            return;
         }
         // No call has this number.
         registers.orig_rax = u64::MAX;

@@ -17,18 +17,8 @@ fn report(store: &MemoryStore, cache: Option<&Path>) -> String {
     format!("{report:?}")
 }
 
-fn copy_of(folder: &Path) -> TempDir {
-    let copy = TempDir::new().unwrap();
-    for (path, bytes) in sample::files(folder) {
-        let path = copy.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, bytes).unwrap();
-    }
-    copy
-}
-
 fn rubbish(folder: &Path) -> TempDir {
-    let copy = copy_of(folder);
+    let copy = sample::copied(folder);
     for (path, bytes) in sample::files(copy.path()) {
         fs::write(copy.path().join(path), bytes.iter().map(|byte| byte ^ 0x40).collect::<Vec<_>>()).unwrap();
     }
@@ -64,22 +54,22 @@ fn an_old_or_foreign_or_damaged_cache_changes_nothing() {
             assert_whole(&store, &world.kept, &world.source());
             alone
         };
-        let mut caches = vec![("kept", copy_of(kept.path())), ("rubbish", rubbish(kept.path()))];
-        caches.extend(older.first().map(|old: &TempDir| ("rolled back", copy_of(old.path()))));
-        caches.extend(foreign.as_ref().map(|foreign: &TempDir| ("of another host", copy_of(foreign.path()))));
+        let mut caches = vec![("kept", sample::copied(kept.path())), ("rubbish", rubbish(kept.path()))];
+        caches.extend(older.first().map(|old: &TempDir| ("rolled back", sample::copied(old.path()))));
+        caches.extend(foreign.as_ref().map(|foreign: &TempDir| ("of another host", sample::copied(foreign.path()))));
         for (name, cache) in caches {
             let store = world.copy();
             assert_eq!(report(&store, Some(cache.path())), alone, "night {night}, the cache is {name}");
             assert_whole(&store, &world.kept, &world.source());
             assert_settled(&store, &world.kept);
         }
-        older.push(copy_of(kept.path()));
+        older.push(sample::copied(kept.path()));
         if older.len() > 2 {
             older.remove(0);
         }
         report(&world.store, Some(kept.path()));
         if night == 1 {
-            foreign = Some(copy_of(kept.path()));
+            foreign = Some(sample::copied(kept.path()));
         }
     }
 }

@@ -5,7 +5,7 @@ use vault_engine::store::{FaultyStore, Operation, Verb};
 
 use super::*;
 
-pub(super) fn keep_last(count: u32) -> PruneOptions {
+pub(crate) fn keep_last(count: u32) -> PruneOptions {
     PruneOptions {
         series: Vec::new(),
         glob: None,
