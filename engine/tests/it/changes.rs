@@ -108,6 +108,9 @@ fn a_second_night_of_an_unchanged_tree_reads_nothing_and_stores_next_to_nothing(
     nights.settle();
     let (first, _) = nights.night(FilesCache::default());
     assert_eq!((first.unchanged_files, first.statistics.files), (0, 1501));
+    let content = 1500 * 700 + 9_000_000;
+    let counted = first.statistics.new_bytes;
+    assert!((content..content + 500_000).contains(&counted), "{counted} bytes are new, {content} of them content");
     let before = nights.size();
     let (second, heard) = nights.night(FilesCache::default());
     assert_eq!(second.unchanged_files, second.statistics.files);

@@ -193,3 +193,29 @@ fn names_that_are_not_data_disturb_nobody() {
     sample.assert_no_wrong_bytes(&store, "rubbish beside the files");
     sample::archive(&repository, &sample.source);
 }
+
+#[test]
+fn of_a_pack_that_is_cut_off_behind_a_block_all_blocks_before_are_read_without_an_index() {
+    // A large chunk is a block alone: 64 bytes of head, then its body.
+    const BLOCK: usize = 64 + (36 + 400_000 + 28_usize).next_multiple_of(64);
+    let folder = TempDir::new().unwrap();
+    for file in 0..3 {
+        fs::write(folder.path().join(file.to_string()), noise(file, 400_000)).unwrap();
+    }
+    let store = sample::memory();
+    let created = sample::archive(&sample::open(store.clone()), folder.path());
+    for key in store.files() {
+        match key.kind() {
+            Kind::Index => drop(store.remove_raw(&key)),
+            Kind::Packs => {
+                let behind_two = |bytes: &mut Vec<u8>| bytes.truncate(128 + 2 * BLOCK);
+                store.corrupt(&key, behind_two);
+            }
+            _ => {}
+        }
+    }
+    let target = TempDir::new().unwrap();
+    let repository = sample::open(store);
+    let (restored, _) = sample::try_restore(&repository, &created.archive.unwrap(), target.path()).unwrap();
+    assert_eq!((restored.damaged, sample::files(target.path()).len()), (1, 2));
+}

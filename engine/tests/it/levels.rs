@@ -243,3 +243,19 @@ fn what_a_run_has_seen_is_missed_by_the_next() {
     assert_eq!(repository.gone().len(), 1, "it can be said what was forgotten");
     assert_eq!(sample::check_data(&repository).findings, []);
 }
+
+#[test]
+fn when_the_newest_was_deleted_the_one_before_is_missed() {
+    let store = MemoryStore::from_snapshot(&nights());
+    let repository = sample::open(store.clone());
+    let mut archives = repository.archives(&mut |_, _| {}).unwrap();
+    repository.mark_deleted(&[archives.pop().unwrap().id]).unwrap();
+    let (seen, before) = (repository.seen(), archives.pop().unwrap().id);
+    for key in [Key::archive(before), Key::ok_mark(before)] {
+        store.remove_raw(&key);
+    }
+    let repository = sample::open(store);
+    repository.recall(seen);
+    repository.archives(&mut |_, _| {}).unwrap();
+    assert_eq!(repository.gone().iter().map(|gone| gone.archive.id).collect::<Vec<_>>(), [before]);
+}

@@ -3,17 +3,21 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use vault_engine::compress::Compression;
 use vault_engine::error::Error;
 use vault_engine::format::mark::Mark;
+use vault_engine::format::records::Verb;
 use vault_engine::meta::{Content, NodeKind};
-use vault_engine::repository::Repository;
+use vault_engine::repository::{Packer, Reader, Repository};
 use vault_engine::store::Snapshot;
 
 use super::{
-    AT_ONCE, ArchiveId, CompactOptions, FileId, Key, Kind, MemoryStore, PackId, Silent, Store, THOROUGH, TempDir,
-    World, absorb, archives, assert_settled, condemn, noise, packs, sample, segments, try_compact,
+    AT_ONCE, ArchiveId, CompactOptions, FileId, Key, Kind, MemoryStore, ObjectId, PackId, Purpose, Silent, Store,
+    THOROUGH, TempDir, World, absorb, archives, assert_restores, assert_settled, condemn, noise, objects, packs,
+    sample, segments, try_compact,
 };
 
 /// Two archives of different files, each with packs of its own, and a deleted one; the packs of data of the two.
@@ -331,4 +335,41 @@ fn a_pack_whose_header_is_damaged_is_named_with_whom_it_harms() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// Puts these objects once more; the packs that they are in.
+fn put_again(store: &MemoryStore, objects: impl Iterator<Item = (Purpose, ObjectId)>) -> BTreeSet<PackId> {
+    let before = packs(store);
+    let repository = sample::open(store.clone());
+    let index = Arc::new(repository.load_index().unwrap());
+    let reader = Reader::new(&repository, Arc::clone(&index));
+    let mut packer = Packer::new(&repository, index, Compression::default(), Verb::Create, "");
+    for (purpose, id) in objects {
+        packer.put_claimed(purpose, id, &reader.object(purpose, &id).unwrap()).unwrap();
+    }
+    packer.flush().unwrap();
+    packer.end();
+    packs(store).difference(&before).copied().collect()
+}
+
+#[test]
+fn stamps_of_which_no_copy_can_be_read_stop_nothing() {
+    let mut world = World::new();
+    world.write("file", noise(1, 3000));
+    let id = world.archive();
+    let store = world.store.clone();
+    let stamps = sample::open(store.clone()).archive(id).unwrap().unwrap().manifest.root_stamps;
+    let (old, objects) = (store.snapshot(), objects(&store));
+    // No writer puts them apart from the trees.
+    put_again(&store, objects.iter().copied().filter(|(_, object)| *object != stamps));
+    let alone = put_again(&store, objects.iter().copied().filter(|(_, object)| *object == stamps));
+    assert_eq!(alone.len(), 1);
+    for key in old.keys().filter(|key| [Kind::Packs, Kind::Index].contains(&key.kind())) {
+        store.remove_raw(key);
+    }
+    condemn(&sample::open(store.clone()), &store, alone.iter().copied().collect(), Vec::new());
+    alone.iter().for_each(|pack| flip(&store, &Key::pack(*pack), 200));
+    try_compact(&store, &AT_ONCE).unwrap();
+    assert_restores(&store, None, &world.kept, &world.source());
+    assert_settled(&store, &world.kept);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{AT_ONCE, Kind, World, assert_settled, bytes, names, noise, times};
+use super::{AT_ONCE, Kind, World, assert_settled, bytes, names, noise, packs, times};
 
 const SERIES: usize = 10;
 const KEPT: usize = 7;
@@ -51,4 +51,18 @@ fn many_small_nights_do_not_end_in_many_files() {
     }
     world.compact(&AT_ONCE);
     world.assert_whole();
+}
+
+#[test]
+fn eight_small_packs_of_a_class_become_one_and_seven_stay() {
+    for (nights, left) in [(7, 14), (8, 2)] {
+        let mut world = World::new();
+        for night in 0..nights {
+            world.write(&format!("night {night}"), noise(night, 3000));
+            world.archive();
+        }
+        world.compact(&AT_ONCE);
+        assert_eq!(packs(&world.store).len(), left, "after {nights} nights");
+        world.assert_whole();
+    }
 }

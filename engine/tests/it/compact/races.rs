@@ -13,8 +13,8 @@ use vault_engine::store::{Fault, FaultyStore, Key, Kind, Snapshot};
 
 use super::hooked::Hooked;
 use super::{
-    ArchiveId, Kept, MemoryStore, THOROUGH, TempDir, World, assert_in_order, assert_settled, assert_whole, compact,
-    condemn, delete, noise, packs, sample, times, try_compact,
+    ArchiveId, CompactOptions, Duration, Kept, MemoryStore, THOROUGH, TempDir, World, assert_in_order, assert_settled,
+    assert_whole, compact, condemn, delete, noise, packs, sample, times, try_compact,
 };
 
 /// An archive that stays, one that is deleted and of which the source holds much again, and things that nobody needs.
@@ -113,6 +113,25 @@ fn a_compaction_inside_each_operation_of_a_create() {
     before_each_operation(
         &world,
         &compacts(),
+        |repository| archive(repository, &source),
+        |store, id, _, _| {
+            assert_whole_and_settles(store, &with(&world.kept, [id], &world), &world);
+        },
+    );
+}
+
+/// Its manifest is older than the grace as soon as it is put, but its process can be seen to run.
+#[test]
+fn no_pending_archive_whose_run_lives_is_expired_by_a_patient_compaction() {
+    let world = scene();
+    let source = world.source();
+    let act: Act = Arc::new(|store| {
+        let patient = CompactOptions { grace: Duration::from_nanos(1), ..THOROUGH };
+        assert_eq!(try_compact(store, &patient).unwrap().expired, 0);
+    });
+    before_each_operation(
+        &world,
+        &act,
         |repository| archive(repository, &source),
         |store, id, _, _| {
             assert_whole_and_settles(store, &with(&world.kept, [id], &world), &world);

@@ -5,7 +5,7 @@ use vault_engine::compress::{Codec, Compression};
 use vault_engine::crypto::{KdfParameters, KeyRing, Purpose, SecretKey};
 use vault_engine::format::FormatError;
 use vault_engine::format::block::{
-    BlockContent, BlockKind, Entry, compress_block, open_block, open_head, open_trailer, seal_padding,
+    BlockContent, BlockKind, Entry, Head, compress_block, open_block, open_head, open_trailer, seal_padding,
 };
 use vault_engine::format::config::{Config, Profile};
 use vault_engine::format::file::{Class, FileCipher, open_file, padded, seal_file};
@@ -142,6 +142,35 @@ fn a_block_with_any_byte_changed_is_refused() {
 }
 
 #[test]
+fn a_head_whose_lengths_do_not_agree_is_refused() {
+    const OBJECTS: u8 = 1;
+    const PADDING: u8 = 3;
+    let reads = |[body, count, directory, stored, plain]: [u32; 5], kind: u8| {
+        let numbers = [body, count, directory, stored, plain, 0].map(u32::to_le_bytes).concat();
+        Head::decode(&[numbers.as_slice(), &[0, 0, kind], &[0; 9]].concat()).is_ok()
+    };
+    // Two objects of 100 bytes together: 72 of directory, 100 as they are, 28 for the seal, filled up to 64.
+    assert!(reads([256, 2, 72, 100, 100], OBJECTS));
+    for body in [0, 64, 128, 192, 199, 200, 255, 257, 264, 320, 64 << 20] {
+        assert!(!reads([body, 2, 72, 100, 100], OBJECTS), "a body of {body}");
+    }
+    for (count, directory) in [(2, 36), (2, 71), (2, 73), (1, 72), (3, 72), (0, 72), (65_537, 36 * 65_537)] {
+        assert!(!reads([256, count, directory, 100, 100], OBJECTS), "{count} objects in {directory}");
+    }
+    let most = 16 << 20;
+    assert!(reads([256, 2, 72, 100, most], OBJECTS) && !reads([256, 2, 72, 100, most + 1], OBJECTS));
+    let body = (72 + most + 1 + 28).next_multiple_of(64);
+    assert!(!reads([body, 2, 72, most + 1, 100], OBJECTS));
+    for body in [0, 64, 4096] {
+        assert!(reads([body, 0, 0, 0, 0], PADDING), "padding of {body}");
+    }
+    assert!(!reads([0, 0, 0, 0, 0], OBJECTS) && !reads([0, 2, 72, 0, 0], PADDING) && !reads([32, 0, 0, 0, 0], PADDING));
+    for kind in [0, 4, 255] {
+        assert!(!reads([256, 2, 72, 100, 100], kind), "kind {kind}");
+    }
+}
+
+#[test]
 fn a_body_does_not_open_behind_another_head() {
     let ring = ring();
     let cipher = FileCipher::create(&ring, Class::Data, SESSION).unwrap();
@@ -242,6 +271,7 @@ fn bundle() -> Bundle {
 fn a_key_slot_opens_with_its_secret_and_unchanged_only() {
     let secret = [b'k'; 32];
     let bytes = Slot::create(SlotKind::KeyFile, &secret, &bundle()).unwrap();
+    assert_eq!(bytes.len() as u64, padded(bytes.len() as u64));
     let slot = Slot::decode(&bytes).unwrap();
     let opened = slot.open(&secret).unwrap().unwrap().unwrap();
     assert_eq!(opened.root.expose(), &[6; 32]);

@@ -44,6 +44,13 @@ proptest! {
     }
 }
 
+/// Otherwise everything is found all the same, in one bucket and slowly.
+#[test]
+fn the_leading_bits_of_an_id_say_in_which_bucket_it_is() {
+    assert_eq!([0, 1 << 60, u64::MAX >> 1, u64::MAX].map(|prefix| bucket_of(prefix, 4)), [0, 1, 7, 15]);
+    assert_eq!([0, u64::MAX].map(|prefix| bucket_of(prefix, 0)), [0, 0]);
+}
+
 #[test]
 fn a_run_without_its_bucket_table_is_not_believed() {
     // With the header they fill pages to the last byte, so that the table stands on a page of its own.
