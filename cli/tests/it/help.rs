@@ -4,7 +4,7 @@ use std::io::pipe;
 
 use crate::sandbox::{Sandbox, run};
 
-const VERBS: [&[&str]; 21] = [
+const VERBS: [&[&str]; 22] = [
     &["init"],
     &["create"],
     &["backup"],

@@ -32,13 +32,13 @@ fn place() -> (TempDir, MemoryStore) {
 }
 
 /// Puts another `config`, with features that a writer must know and a profile of a later kind.
-fn upgrade(store: &MemoryStore, read: u64, write: u64) {
+fn upgrade(store: &MemoryStore, write: u64) {
     let repository = sample::open(store.clone());
     let old = store.read(&Key::config(), 1 << 20).unwrap();
     let profile = [9_u8; 77];
     let mut bytes = old[..12].to_vec();
     bytes.put_count(profile.len() + SEAL_OVERHEAD);
-    bytes.put_u64(read);
+    bytes.put_u64(0);
     bytes.put_u64(write);
     bytes.put(&old[32..192]);
     let ring = repository.ring();
@@ -56,7 +56,7 @@ fn upgrade(store: &MemoryStore, read: u64, write: u64) {
 #[test]
 fn features_for_writers_leave_a_repository_that_is_read_and_not_written() {
     let (folder, store) = place();
-    upgrade(&store, 0, 1 << 40);
+    upgrade(&store, 1 << 40);
     let before = store.snapshot();
     let repository = sample::open(store.clone());
     let archive = archives::list(&repository, &Silent).unwrap().remove(0);
@@ -68,14 +68,6 @@ fn features_for_writers_leave_a_repository_that_is_read_and_not_written() {
     let options = RepairOptions { from: None, dry_run: false, jobs: Some(1) };
     assert!(matches!(repair(&repository, options, &Silent), Err(Error::Unsupported { .. })));
     assert_eq!(store.snapshot(), before);
-}
-
-#[test]
-fn features_for_readers_are_refused() {
-    let (_folder, store) = place();
-    upgrade(&store, 4, 4);
-    let refused = sample::try_open(store, None);
-    assert!(matches!(&refused, Err(Error::Unsupported { .. })), "{:?}", refused.err());
 }
 
 /// The payload with a field in its (last and empty) region that a reader must know.

@@ -368,7 +368,9 @@ fn stamps_of_which_no_copy_can_be_read_stop_nothing() {
         store.remove_raw(key);
     }
     condemn(&sample::open(store.clone()), &store, alone.iter().copied().collect(), Vec::new());
-    alone.iter().for_each(|pack| flip(&store, &Key::pack(*pack), 200));
+    for pack in &alone {
+        flip(&store, &Key::pack(*pack), 200);
+    }
     try_compact(&store, &AT_ONCE).unwrap();
     assert_restores(&store, None, &world.kept, &world.source());
     assert_settled(&store, &world.kept);

@@ -32,7 +32,13 @@ fn with_features(store: &MemoryStore, to_read: u64, to_write: u64) -> MemoryStor
     config.extend_from_slice(&record);
     config.extend_from_slice(blake3::hash(&config.clone()).as_bytes());
     let root = SecretKey::new(*ring.root().expose());
-    let bundle = Bundle { root, config: config.clone(), name: "later".to_owned(), created: Timestamp::default() };
+    let bundle = Bundle {
+        root,
+        config: config.clone(),
+        name: "later".to_owned(),
+        created: Timestamp::default(),
+        has_more: false,
+    };
     for name in compact::names(&store, Kind::Keys) {
         store.remove_raw(&Key::listed(Kind::Keys, name));
     }
