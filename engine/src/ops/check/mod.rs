@@ -94,6 +94,8 @@ pub struct CheckReport {
     pub packs_left: u64,
     /// Their bytes.
     pub bytes_left: u64,
+    /// Packs that the store failed to read, which says nothing of their bytes.
+    pub unread: Vec<PackId>,
     /// What is not as it should be.
     pub findings: Vec<Finding>,
     /// How long it took.

@@ -26,6 +26,8 @@ struct PackResult {
     objects: u64,
     /// It was read to its end.
     read: bool,
+    /// The store failed to read it, which says nothing of its bytes.
+    unread: bool,
 }
 
 /// Reads packs: which, for how long, on how many threads.
@@ -126,6 +128,7 @@ pub(super) fn in_order<T: Sync>(
 /// What a pack's damage means: which objects have no copy there.
 fn note(result: PackResult, report: &mut CheckReport, lost: &mut Lost) {
     report.objects += result.objects;
+    report.unread.extend(result.unread.then_some(result.pack));
     for (finding, ids) in result.findings {
         report.findings.push(finding);
         for id in ids {
@@ -167,6 +170,7 @@ impl PackCheck<'_> {
                     self.result = PackResult { pack: self.pack.id, ..PackResult::default() };
                 }
                 Error::Store(error) => {
+                    self.result.unread = !matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Truncated);
                     let ids = self.all_ids();
                     let cause = error.source.as_ref().map(|source| format!(" ({source})")).unwrap_or_default();
                     self.find(
