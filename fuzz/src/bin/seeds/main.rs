@@ -97,8 +97,13 @@ fn sealed(seeds: &mut Seeds) -> Result<()> {
     let ring = ring();
     let config = Config::create(&ring, REPOSITORY, true, &Profile::default())?;
     seeds.decoder("config", "config", &config.bytes);
-    let bundle =
-        Bundle { root: SecretKey::new([3; 32]), config: config.bytes, name: "office".to_owned(), created: TIME };
+    let bundle = Bundle {
+        root: SecretKey::new([3; 32]),
+        config: config.bytes,
+        name: "office".to_owned(),
+        created: TIME,
+        has_more: false,
+    };
     seeds.decoder("slot", "slot.key-file", Slot::create(SlotKind::KeyFile, KEY_FILE, &bundle)?);
     seeds.decoder(
         "slot",
@@ -270,7 +275,8 @@ fn objects(seeds: &mut Seeds) {
     seeds.object("stamps", "stamps.leaf", &Stamps { tree: id(3), body: leaf }.encode());
     let branch = StampBody::Branch { level: 2, parts: vec![id(1), id(2)] };
     seeds.object("stamps", "stamps.branch", &Stamps { tree: id(3), body: branch }.encode());
-    let xattr = |name: &str| Xattr { name: name.as_bytes().to_vec(), value: vec![1; 20] };
+    // Longer than what stands in a node itself.
+    let xattr = |name: &str| Xattr { name: name.as_bytes().to_vec(), value: vec![1; 200] };
     seeds.decoder(
         "tree",
         "xattrs",
