@@ -73,12 +73,7 @@ struct Trial<'a> {
 impl<'a> Trial<'a> {
     fn new(options: &CompareOptions, tool: &'a Tool, set: &'a DataSet, volume: &'a Volume) -> Result<Self> {
         let folder = options.scratch.join("trial");
-        let place = Place {
-            repository: folder.join("repository"),
-            volume: volume.path.clone(),
-            target: folder.join("target"),
-            home: folder.join("home"),
-        };
+        let place = Place::below(&folder, &volume.path);
         fs::create_dir_all(&place.home)?;
         fs::create_dir_all(&place.target)?;
         Ok(Self { tool, set, volume, folder, place })

@@ -85,6 +85,18 @@ pub struct Place {
     pub home: PathBuf,
 }
 
+impl Place {
+    /// All but the volume in one folder.
+    pub(crate) fn below(folder: &Path, volume: &Path) -> Self {
+        Self {
+            repository: folder.join("repository"),
+            volume: volume.to_owned(),
+            target: folder.join("target"),
+            home: folder.join("home"),
+        }
+    }
+}
+
 const PEERS: [(&str, &str, Kind); 5] = [
     ("borg", "borg", Kind::Borg { compression: None }),
     ("borg zstd,1", "borg", Kind::Borg { compression: Some("zstd,1") }),

@@ -88,12 +88,7 @@ struct Trial<'a> {
 impl<'a> Trial<'a> {
     fn begin(options: &'a LimitOptions, volume: &Volume, core: Option<usize>) -> Result<Self> {
         let folder = options.scratch.join("trial");
-        let place = Place {
-            repository: folder.join("repository"),
-            volume: volume.path.clone(),
-            target: folder.join("target"),
-            home: folder.join("home"),
-        };
+        let place = Place::below(&folder, &volume.path);
         fs::create_dir_all(&place.home)?;
         let trial = Self { vault: &options.vault, folder, place, core };
         trial.step(Step::Init)?;
