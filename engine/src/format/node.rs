@@ -219,9 +219,8 @@ fn take_kind(take: &mut Take<'_>, kind: u8, linked: bool) -> Decoded<NodeKind> {
 
 /// What later versions say of a node: at least one field, ascending by tag, so that there is one form of it.
 fn skip_node_fields(take: &mut Take<'_>) -> Decoded<()> {
-    let start = take.clone();
+    let mut region = take.clone();
     skip_fields(take)?;
-    let mut region = start;
     let mut fields = Take::new(region.blob("fields")?);
     let mut last = None;
     while fields.remaining() > 0 {

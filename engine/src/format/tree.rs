@@ -1,7 +1,5 @@
 //! Trees: the entries of a directory, split into parts by content (docs/format.md §7).
 
-use std::collections::HashSet;
-
 use crate::codec::{Decoded, Put, Take};
 use crate::format::node::{Owners, XattrsId, put_node, put_owner, take_node, take_owner};
 use crate::format::{LEVELS, PART_ENTRIES, VERSION};
@@ -114,19 +112,21 @@ fn take_leaf(take: &mut Take<'_>) -> Decoded<Vec<(Node, XattrsId)>> {
         return Err(take.error("entries", "more than the record holds, or than a tree may have"));
     }
     let mut nodes: Vec<(Node, XattrsId)> = Vec::with_capacity(count);
-    let mut used = HashSet::new();
+    let mut used = vec![false; table.len()];
     for _ in 0..count {
         let node = take_node(take, Owners::Table(&table), false)?;
         let Attributes { owner, group, .. } = &node.0.attributes;
         for owner in [owner, group] {
-            used.extend(table.binary_search(owner).ok());
+            if let Some(used) = table.binary_search(owner).ok().and_then(|at| used.get_mut(at)) {
+                *used = true;
+            }
         }
         if nodes.last().is_some_and(|(last, _)| last.name >= node.0.name) {
             return Err(take.error("node name", "not ascending"));
         }
         nodes.push(node);
     }
-    if used.len() < table.len() {
+    if used.contains(&false) {
         return Err(take.error("owners", "one that no entry has"));
     }
     Ok(nodes)

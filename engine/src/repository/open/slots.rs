@@ -76,8 +76,9 @@ impl Repository {
 
     /// Adds a slot; durable when it returns.
     pub fn add_slot(&self, secret: &Secret, name: &str) -> Result<SlotInfo> {
-        let kind = |slot: &slot::SlotKind| std::mem::discriminant(slot) == std::mem::discriminant(&secret.slot_kind());
-        let alike = read_slots(self.store().as_ref())?.iter().filter(|(_, slot)| kind(&slot.kind)).count();
+        let kind = std::mem::discriminant(&secret.slot_kind());
+        let is_alike = |slot: &Slot| std::mem::discriminant(&slot.kind) == kind;
+        let alike = read_slots(self.store().as_ref())?.iter().filter(|(_, slot)| is_alike(slot)).count();
         // One is left for a change of passphrase, which adds before it removes.
         if alike + 1 >= tried(secret.slot_kind()) {
             let problem =
