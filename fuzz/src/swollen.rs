@@ -5,8 +5,8 @@ use vault_engine::codec::Put;
 use vault_engine::format::{OBJECT_LIMIT, PART_ENTRIES};
 
 const ALL_THERE_IS: usize = usize::MAX;
-/// What the payload of a sealed file may have, header, seal and length left out.
-const PAYLOAD: usize = (64 << 20) - 256;
+/// What the payload of a sealed file may have, with the room that is left for header, seal and length.
+const PAYLOAD: usize = (64 << 20) - 4096;
 
 /// A target, which of its decoders, what the record is, and who makes it: one at a time is in memory.
 pub type Maker = (&'static str, u8, &'static str, fn() -> Vec<u8>);
