@@ -39,9 +39,19 @@ impl<T> Splitter<T> {
         self.rule.cuts(self.open.len(), hash).then(|| std::mem::take(&mut self.open))
     }
 
-    /// The last part, if it holds anything.
-    pub fn finish(self) -> Option<Vec<T>> {
-        (!self.open.is_empty()).then_some(self.open)
+    /// How many items wait for their part to be complete.
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Whether none does.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// The part that is open, if it holds anything.
+    pub fn take(&mut self) -> Option<Vec<T>> {
+        (!self.open.is_empty()).then(|| std::mem::take(&mut self.open))
     }
 }
 
@@ -53,6 +63,6 @@ pub fn split<T>(rule: SplitRule, items: Vec<T>, hash: impl Fn(&T) -> Option<[u8;
         let hash = hash(&item);
         parts.extend(splitter.push(item, hash.as_ref()));
     }
-    parts.extend(splitter.finish());
+    parts.extend(splitter.take());
     parts
 }

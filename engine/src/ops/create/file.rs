@@ -13,8 +13,8 @@ use crate::clock;
 use crate::error::{Error, FileError, Result};
 use crate::format::list::Extent;
 use crate::meta::{Attributes, Chunking, Content, LinkId, Node, NodeKind, Stamp};
-use crate::ops::content::{push_extent, store_content};
 use crate::ops::create::assembly::{Entry, Place, store_long_xattrs};
+use crate::ops::create::extents::Extents;
 use crate::ops::create::run::{Link, Run, link_key};
 use crate::ops::create::window::Window;
 use crate::source::{FileSystemTrust, SourceDir, SourceFile, Stat};
@@ -71,7 +71,7 @@ impl Job {
             file,
             began,
             attributes: Mutex::new(Some(attributes)),
-            spans: Mutex::default(),
+            extents: Extents::new(run),
             waiting: AtomicUsize::new(1),
             chunking: Mutex::new(Chunking::None),
             failed: Mutex::new(None),
@@ -143,8 +143,7 @@ struct Reading {
     began: crate::meta::Timestamp,
     attributes: Mutex<Option<Attributes>>,
     chunking: Mutex<Chunking>,
-    /// Extents by the order in which they were read.
-    spans: Mutex<Vec<Vec<Extent>>>,
+    extents: Extents,
     /// Spans that are not done, and one for the reading itself.
     waiting: AtomicUsize,
     /// Why the source could not be read to its end.
@@ -180,7 +179,7 @@ impl Reading {
         let mut cutter = None;
         for data in self.file.extents(size) {
             let data = data?;
-            self.push_hole(data.start - position);
+            self.push_hole(run, data.start - position)?;
             let cutter = match &mut cutter {
                 Some(cutter) => cutter,
                 None => cutter.insert(self.cutter(run)?),
@@ -191,8 +190,7 @@ impl Reading {
                 return Ok(());
             }
         }
-        self.push_hole(size - position);
-        Ok(())
+        self.push_hole(run, size - position)
     }
 
     /// Chooses how to cut by place, size, first bytes and by how the parent did it.
@@ -282,7 +280,7 @@ impl Reading {
                 PieceKind::Zeros => {
                     self.hand_out(run, scope, window, std::mem::take(&mut pieces))?;
                     span_bytes = 0;
-                    self.push_extents(vec![Extent::Zeros(piece.length)]);
+                    self.extents.push(run, Extent::Zeros(piece.length)).map_err(Failure::Repository)?;
                 }
             }
             used += length;
@@ -295,16 +293,9 @@ impl Reading {
         Ok(used)
     }
 
-    fn push_hole(&self, length: u64) {
-        if length > 0 {
-            self.push_extents(vec![Extent::Hole(length)]);
-        }
-    }
-
-    fn push_extents(&self, extents: Vec<Extent>) -> usize {
-        let mut spans = lock(&self.spans);
-        spans.push(extents);
-        spans.len() - 1
+    fn push_hole(&self, run: &Run<'_>, length: u64) -> Result<(), Failure> {
+        let pushed = if length > 0 { self.extents.push(run, Extent::Hole(length)) } else { Ok(()) };
+        pushed.map_err(Failure::Repository)
     }
 
     /// Gives a span to another core if one is idle enough; else works on it here, so that no thread ever waits for another.
@@ -318,7 +309,7 @@ impl Reading {
         if pieces.is_empty() {
             return Ok(());
         }
-        let span = Span { window: Arc::clone(window), pieces, number: self.push_extents(Vec::new()) };
+        let span = Span { window: Arc::clone(window), pieces, number: self.extents.reserve() };
         let alone = self.job.stat.size <= SPAN_BYTES as u64;
         if alone || run.spans_waiting.load(Ordering::Relaxed) >= 2 * rayon::current_num_threads() {
             return self.work(run, &span).map_err(Failure::Repository);
@@ -346,10 +337,7 @@ impl Reading {
         });
         let extents = extents.collect::<Result<Vec<_>>>();
         run.packer.give_back(builder);
-        if let Some(place) = lock(&self.spans).get_mut(span.number) {
-            *place = extents?;
-        }
-        Ok(())
+        self.extents.fill(run, span.number, extents?)
     }
 
     fn release(reading: &Arc<Self>, run: &Run<'_>) -> Result<()> {
@@ -362,19 +350,13 @@ impl Reading {
 
     /// The last span is done: what became of the file while it was read?
     fn complete(&self, run: &Run<'_>) -> Result<()> {
-        let mut extents = Vec::new();
-        for extent in std::mem::take(&mut *lock(&self.spans)).into_iter().flatten() {
-            push_extent(&mut extents, extent);
-        }
-        let size = extents.iter().map(Extent::length).sum();
-        let content = store_content(run.repository.profile().list_split, extents, &mut |bytes| run.put_meta(bytes))?;
+        let (size, mut content) = self.extents.finish(run)?;
         let mut chunking = *lock(&self.chunking);
         let failed = lock(&self.failed).take();
         let changed = match &failed {
             Some(_) => None,
             None => self.changed(size),
         };
-        let mut content = content;
         if let Some(error) = &failed {
             run.warn(&self.job.path, &error.chain());
             (content, chunking) = (Content::Missing, Chunking::None);

@@ -9,7 +9,7 @@ use crate::clock;
 use crate::error::{Error, Result};
 use crate::format::list::Extent;
 use crate::meta::{Attributes, Chunking, Node, NodeKind};
-use crate::ops::content::{push_extent, store_content};
+use crate::ops::content::ListWriter;
 use crate::ops::create::assembly::{Entry, Place};
 use crate::ops::create::run::Run;
 
@@ -34,7 +34,7 @@ pub(super) fn archive(
         }
     };
     let mut cutter = Cutter::new(run.repository.gear(), chunking).map_err(|error| Error::Usage(error.to_string()))?;
-    let mut extents = Vec::new();
+    let mut list = ListWriter::new(run.repository.profile().list_split);
     let mut carried: Vec<u8> = Vec::new();
     let mut offset = 0u64;
     loop {
@@ -49,7 +49,7 @@ pub(super) fn archive(
         let bytes = window.bytes().get(..carry + got).unwrap_or_default();
         let (used, pieces) = cut(&mut cutter, bytes, offset, last);
         for extent in store(run, bytes, &pieces)? {
-            push_extent(&mut extents, extent);
+            list.push(extent, &mut |bytes| run.put_meta(bytes))?;
         }
         offset += used as u64;
         carried = bytes.get(used..).unwrap_or_default().to_vec();
@@ -60,8 +60,8 @@ pub(super) fn archive(
             return Ok(());
         }
     }
-    let size = extents.iter().map(Extent::length).sum();
-    let content = store_content(run.repository.profile().list_split, extents, &mut |bytes| run.put_meta(bytes))?;
+    let size = list.size();
+    let content = list.finish(&mut |bytes| run.put_meta(bytes))?;
     let chunking = if size == 0 { Chunking::None } else { chunking };
     let attributes = Attributes { mode: 0o600, mtime: clock::now(), ..run.own_attributes() };
     let kind = NodeKind::File { size, chunking, content, link: None };

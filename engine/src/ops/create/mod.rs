@@ -27,6 +27,7 @@ use crate::repository::{Archive, Commit, Packer, References, Repository, Superse
 mod argument;
 mod assembly;
 mod batch;
+mod extents;
 mod file;
 mod input;
 mod known;

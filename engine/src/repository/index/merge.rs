@@ -11,27 +11,35 @@ use crate::crypto::SecretKey;
 use crate::error::{Error, Result};
 use crate::id::ObjectId;
 
-/// Merges the smaller runs into one, so that few are left and a large one is rewritten only when the others have grown as large.
+/// Merges the smaller runs into one.
 pub(super) fn merge_small(mut runs: Vec<Run>, folder: &CacheFolder, cache_key: &SecretKey) -> Result<Vec<Run>> {
     runs.sort_by_key(Run::len);
-    let mut count = 0;
-    let mut total = 0;
-    for run in &runs {
-        if count >= 2 && run.len() > total {
-            break;
-        }
-        total += run.len();
-        count += 1;
-    }
+    let count = how_many(runs.iter().map(Run::len));
     let small: Vec<Run> = runs.drain(..count).collect();
-    runs.push(merge(&small, folder, cache_key)?);
+    runs.push(merge(&small.iter().collect::<Vec<_>>(), folder, cache_key)?);
     for run in &small {
         let _ = fs::remove_file(run.path());
     }
     Ok(runs)
 }
 
-fn merge(runs: &[Run], folder: &CacheFolder, cache_key: &SecretKey) -> Result<Run> {
+/// How many of the first runs to merge, two at least, given the lengths of all: few are left then, and a large one is rewritten only when
+/// those before it have grown as large.
+pub(super) fn how_many(lengths: impl Iterator<Item = usize>) -> usize {
+    let mut count = 0;
+    let mut total = 0;
+    for length in lengths {
+        if count >= 2 && length > total {
+            break;
+        }
+        total += length;
+        count += 1;
+    }
+    count
+}
+
+/// One run that says what all of these say: their packs in the same order.
+pub(super) fn merge(runs: &[&Run], folder: &CacheFolder, cache_key: &SecretKey) -> Result<Run> {
     let number = |n: usize| u32::try_from(n).map_err(|_| Error::Internal("an index run of 2^32 blocks".to_owned()));
     let mut segments = Vec::new();
     let mut packs: Vec<RunPack> = Vec::new();
@@ -52,9 +60,9 @@ fn merge(runs: &[Run], folder: &CacheFolder, cache_key: &SecretKey) -> Result<Ru
         segments: &segments,
         packs: &packs,
         blocks: &blocks,
-        entry_count: runs.iter().map(Run::len).sum(),
+        entry_count: runs.iter().map(|run| run.len()).sum(),
     };
-    let entries = Merged::new(runs).map(|met| {
+    let entries = Merged::new(runs.iter().copied()).map(|met| {
         let Met { run, entry, .. } = met?;
         let base = block_bases.get(run).copied().unwrap_or(0);
         Ok(RunEntry { block: entry.block + base, ..entry })

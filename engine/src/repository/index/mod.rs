@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::codec::DecodeError;
 use crate::crypto::SecretKey;
@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::format::segment::{IndexedPack, Segment};
 use crate::id::{FileId, ObjectId, PackId};
 use crate::repository::look::Look;
-use crate::sync::on_all_cores;
+use crate::sync::{lock, on_all_cores};
 
 mod merge;
 mod run;
@@ -101,9 +101,20 @@ pub struct Index {
     folder: Arc<CacheFolder>,
     cache_key: SecretKey,
     runs: RwLock<Arc<Vec<Arc<LoadedRun>>>>,
+    /// Held while a run of this process is added.
+    growing: Mutex<Growing>,
     known_packs: Vec<(PackId, u64)>,
     /// A hash of the names that the look listed.
     listed: [u8; 32],
+}
+
+/// The runs that this process adds stand behind those that were there.
+#[derive(Debug)]
+struct Growing {
+    /// How many were there: they stay as they are, and with them the slots of their entries.
+    loaded: usize,
+    /// A merge failed; they are searched one by one from then on.
+    gave_up: bool,
 }
 
 impl std::fmt::Debug for Index {
@@ -140,8 +151,10 @@ impl Index {
             entries += run.len();
             Arc::new(LoadedRun { run, states, base })
         });
-        let runs = RwLock::new(Arc::new(runs.collect::<Vec<_>>()));
-        Ok(Self { folder, cache_key, runs, known_packs, listed: hash_of(look) })
+        let runs = runs.collect::<Vec<_>>();
+        let growing = Mutex::new(Growing { loaded: runs.len(), gave_up: false });
+        let runs = RwLock::new(Arc::new(runs));
+        Ok(Self { folder, cache_key, runs, growing, known_packs, listed: hash_of(look) })
     }
 
     /// Equal for looks that listed the same segments and packs.
@@ -231,7 +244,30 @@ impl Index {
     pub fn add(&self, name: FileId, segment: &Segment) -> Result<()> {
         let mut content = RunContent::default();
         collect(name, segment, &mut content)?;
-        self.add_run(content, |_, _| PackState::Good(PackNumber::OWN))
+        let mut growing = lock(&self.growing);
+        self.add_run(content, |_, _| PackState::Good(PackNumber::OWN))?;
+        if !growing.gave_up && self.runs().len().saturating_sub(growing.loaded) > MOST_RUNS {
+            // What stays as it is can be searched all the same: a cache that is full must not end a backup.
+            growing.gave_up = self.merge_added(growing.loaded).is_err();
+        }
+        Ok(())
+    }
+
+    /// Merges the newest of the runs behind the first `loaded`: a first archive of many objects would have to search through very many.
+    fn merge_added(&self, loaded: usize) -> Result<()> {
+        let mut runs = self.runs().to_vec();
+        let newest_first = runs.iter().skip(loaded).rev().map(|added| added.run.len());
+        let newest = runs.split_off(runs.len() - merge::how_many(newest_first));
+        let base = newest.first().map_or(0, |first| first.base);
+        let parts: Vec<&Run> = newest.iter().map(|added| &added.run).collect();
+        let run = merge::merge(&parts, &self.folder, &self.cache_key)?;
+        let states = newest.iter().flat_map(|added| added.states.iter().copied()).collect();
+        runs.push(Arc::new(LoadedRun { run, states, base }));
+        *self.runs.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(runs);
+        for merged in &newest {
+            let _ = fs::remove_file(merged.run.path());
+        }
+        Ok(())
     }
 
     /// Adds packs that were there and that a segment of this process names now.
@@ -240,6 +276,7 @@ impl Index {
         collect(name, segment, &mut content)?;
         let base = u32::try_from(self.known_packs.len()).unwrap_or(u32::MAX);
         self.known_packs.extend(segment.packs.iter().map(|pack| (pack.id, pack.size)));
+        lock(&self.growing).loaded += 1;
         self.add_run(content, |_, at| PackState::Good(PackNumber(base.saturating_add(at))))
     }
 
@@ -250,6 +287,7 @@ impl Index {
         }
         let mut content = RunContent::default();
         collect_packs(packs, "packs/", &mut content)?;
+        lock(&self.growing).loaded += 1;
         self.add_run(content, |_, _| PackState::Condemned)
     }
 

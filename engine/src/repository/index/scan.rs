@@ -1,7 +1,7 @@
 //! The whole index in order of ids, and a number for each object: what compaction weighs packs by.
 //!
 //! An object's number, its *slot*, is that of its first entry when all runs stand one behind the other. Runs are only ever added at the
-//! end, so a slot that was given stays what it is for as long as the index lives.
+//! end, and only those that were added are merged, so the slot of what was there when the index was loaded stays what it is.
 
 use std::collections::HashMap;
 use std::path::Path;

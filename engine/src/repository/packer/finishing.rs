@@ -146,6 +146,9 @@ impl Shared {
             self.index.add(name, &segment)?;
             self.drop_claims(&segment)?;
             let mut pending = lock(&self.pending);
+            for pack in &segment.packs {
+                pending.trailers.remove(&pack.id);
+            }
             pending.segments.push(name);
             if let Some(session) = pending.session.as_mut() {
                 session.renew()?;

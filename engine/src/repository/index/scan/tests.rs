@@ -172,6 +172,56 @@ fn what_is_added_comes_behind_and_moves_no_slot() {
     }
 }
 
+fn runs_in(folder: &tempfile::TempDir) -> usize {
+    folder.path().read_dir().unwrap().count()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn many_that_are_added_become_few_runs_and_are_found(
+        loaded in prop::collection::vec((0..10u8).prop_map(|number| vec![(number * 3, blocks_of(number * 3))]), 0..12),
+        added in prop::collection::vec(prop::collection::vec((10..40u8).prop_map(|number| (number * 3, blocks_of(number))), 1..4), 0..40),
+    ) {
+        let (folder, cache) = folder();
+        let mut all = loaded;
+        let index = index(&cache, &all);
+        let (slots, files) = (index.slots(), runs_in(&folder));
+        let before: Vec<_> = (0..40).map(|number| index.slot(&object(number))).collect();
+        for segment_of in added {
+            index.add(segment_id(all.len()), &segment(&segment_of)).unwrap();
+            all.push(segment_of);
+        }
+        prop_assert!(runs_in(&folder) <= files + 8, "{} files were {files}", runs_in(&folder));
+        assert_scans(&index, &all);
+        for (number, slot) in (0..).zip(before) {
+            let now = index.slot(&object(number));
+            prop_assert!(now == slot || (slot.is_none() && now >= Some(slots)), "{:?} became {:?}", slot, now);
+        }
+        drop(index);
+        let read = |_| -> Result<Option<Segment>> { panic!("the runs stand for all segments") };
+        let again = Index::load(Arc::clone(&cache), SecretKey::new([7; 32]), &look(all.len()), &read).unwrap();
+        assert_scans(&again, &all);
+    }
+}
+
+#[test]
+fn a_run_that_cannot_be_merged_keeps_nobody_from_adding() {
+    let (folder, cache) = folder();
+    let index = index(&cache, &Segments::new());
+    for number in 0..30u8 {
+        let many: Blocks = (0..80).map(|block| vec![block; 40]).collect();
+        index.add(segment_id(usize::from(number)), &segment(&[(number * 3, many)])).unwrap();
+        let newest = folder.path().read_dir().unwrap().map(|run| run.unwrap());
+        let newest = newest.max_by_key(|run| run.metadata().unwrap().modified().unwrap()).unwrap();
+        let file = std::fs::OpenOptions::new().write(true).open(newest.path()).unwrap();
+        file.write_all_at(&[0xFF], 5 * 4096).unwrap();
+    }
+    assert_eq!(runs_in(&folder), 30);
+    assert!(index.is_damaged());
+}
+
 #[test]
 fn a_damaged_page_ends_the_scan() {
     let (folder, cache) = folder();
