@@ -25,6 +25,7 @@ mod life;
 mod machine;
 mod model;
 mod newer;
+mod parallel;
 mod power;
 #[path = "../protocol/mod.rs"]
 mod protocol;
