@@ -5,6 +5,7 @@ use std::io::{self, Write};
 pub mod compare;
 pub mod content;
 pub mod data;
+pub mod index;
 pub mod limit;
 pub mod measure;
 pub mod pages;

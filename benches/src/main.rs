@@ -11,6 +11,7 @@ use serde::Serialize;
 use tempfile::TempDir;
 use vault_benches::compare::{CompareOptions, compare};
 use vault_benches::data::DataSet;
+use vault_benches::index::{self, IndexOptions};
 use vault_benches::limit::{LimitOptions, limit};
 use vault_benches::pages::pages;
 use vault_benches::retention::{self, RetentionOptions};
@@ -34,6 +35,8 @@ enum Verb {
     Limit(DataArgs),
     /// A year of nights in vault, borg and restic, then the same keep rules: what forgetting costs
     Retention(RetentionArgs),
+    /// What a repository of very many objects costs: a first archive of them, opening, look-ups, a small night
+    Index(IndexArgs),
     /// What a night of a database adds, by page size, list split and compression: a table
     Pages {
         /// The folder as it was in the first night.
@@ -43,6 +46,12 @@ enum Verb {
         /// Where repositories are put for the time being [default: the system's temporary folder]
         #[arg(long, value_name = "DIR")]
         scratch: Option<PathBuf>,
+    },
+    /// Write so many pages, each of which is there once
+    #[command(hide = true)]
+    NumberedPages {
+        /// How many.
+        count: u64,
     },
     /// Run a command and write what it cost to a file
     #[command(hide = true)]
@@ -117,6 +126,31 @@ struct CompareArgs {
 }
 
 #[derive(Debug, clap::Args)]
+struct IndexArgs {
+    /// How many objects the large repository has; the small one has a hundredth of them
+    #[arg(long, default_value_t = 20_000_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    objects: u64,
+    /// How often to open; the median is shown
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    runs: u32,
+    /// --memory of the archives that are made
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<String>,
+    /// Where repositories are put for the time being; 20 million objects need 5 GB [default: the system's temporary folder]
+    #[arg(long, value_name = "DIR")]
+    scratch: Option<PathBuf>,
+    /// Write all numbers to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// The program vault [default: beside this program, else on the path]
+    #[arg(long, value_name = "PATH")]
+    vault: Option<PathBuf>,
+    /// Few objects, one run: does everything work?
+    #[arg(long)]
+    smoke: bool,
+}
+
+#[derive(Debug, clap::Args)]
 struct RetentionArgs {
     /// Where repositories with all nights are made; they stay, and a run that was interrupted goes on with them
     #[arg(long, value_name = "DIR")]
@@ -166,6 +200,11 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<ExitCode> {
     match cli.verb {
         Verb::Measure { result, core, command } => Ok(ExitCode::from(measure::measure_here(&result, core, &command)?)),
+        Verb::NumberedPages { count } => {
+            index::write_pages(count, io::stdout().lock())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Index(arguments) => run_index(arguments),
         Verb::Retention(arguments) => run_retention(arguments),
         Verb::Compare(arguments) => run_compare(arguments),
         Verb::Limit(arguments) => run_limit(arguments),
@@ -197,6 +236,18 @@ fn run_limit(on: DataArgs) -> Result<ExitCode> {
     let options = LimitOptions { sets: on.sets(), size: on.size(), runs: on.runs(), scratch: path, vault };
     let report = limit(&options)?;
     show(&report.tables(), &report, on.json)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_index(arguments: IndexArgs) -> Result<ExitCode> {
+    let tools = find_tools(arguments.vault, &["vault".to_owned()])?;
+    let vault = tools.into_iter().next().context("no vault")?;
+    let scratch = scratch_in(&arguments.scratch.unwrap_or_else(std::env::temp_dir))?;
+    let path = scratch.path().canonicalize()?;
+    let (objects, runs) = if arguments.smoke { (20_000, 1) } else { (arguments.objects, arguments.runs) };
+    let options = IndexOptions { objects, runs, memory: arguments.memory, scratch: path, vault };
+    let report = index::index(&options)?;
+    show(&report.tables(), &report, arguments.json)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -7,6 +7,9 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -23,8 +26,10 @@ pub struct Cost {
     pub wall_seconds: f64,
     /// In user and system mode together, with its children.
     pub cpu_seconds: f64,
-    /// Most memory that one of its processes had.
+    /// Most memory that one of its processes had, mapped files included.
     pub peak_bytes: u64,
+    /// Most memory that it had for itself alone, looked at every 10 ms: anonymous, resident. 0 if it ended too soon to be seen.
+    pub private_bytes: u64,
     /// Bytes that it asked the kernel for, from a disk or from memory; what it maps does not count.
     pub read_bytes: u64,
     /// Bytes that it gave to the kernel.
@@ -39,6 +44,7 @@ impl Cost {
             wall_seconds: self.wall_seconds + next.wall_seconds,
             cpu_seconds: self.cpu_seconds + next.cpu_seconds,
             peak_bytes: self.peak_bytes.max(next.peak_bytes),
+            private_bytes: self.private_bytes.max(next.private_bytes),
             read_bytes: self.read_bytes + next.read_bytes,
             written_bytes: self.written_bytes + next.written_bytes,
         }
@@ -56,6 +62,8 @@ pub struct Invocation {
     pub folder: PathBuf,
     /// The only core that it may use.
     pub core: Option<usize>,
+    /// Whose output it reads, if it reads any; arguments of this program.
+    pub input: Option<Vec<OsString>>,
 }
 
 /// Runs a command on a quiet disk.
@@ -77,6 +85,14 @@ pub fn run(invocation: &Invocation, log: &Path) -> Result<Cost> {
     let output = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
     let program = std::env::current_exe().context("cannot find this program")?;
     let core = invocation.core.map(|core| format!("--core={core}"));
+    let mut writer = None;
+    let mut input = Stdio::null();
+    if let Some(arguments) = &invocation.input {
+        let started = Command::new(&program).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let mut started = started.context("cannot start what writes its input")?;
+        input = started.stdout.take().map_or_else(Stdio::null, Stdio::from);
+        writer = Some(started);
+    }
     let status = Command::new(program)
         .arg("measure")
         .args(core)
@@ -86,11 +102,14 @@ pub fn run(invocation: &Invocation, log: &Path) -> Result<Cost> {
         .env_clear()
         .envs(invocation.environment.iter().cloned())
         .current_dir(&invocation.folder)
-        .stdin(Stdio::null())
+        .stdin(input)
         .stdout(output.try_clone()?)
         .stderr(output)
         .status()
         .context("cannot start the measuring process")?;
+    if let Some(mut writer) = writer {
+        writer.wait().context("cannot wait for what writes its input")?;
+    }
     if !status.success() {
         let text = fs::read_to_string(log).unwrap_or_default();
         let tail: Vec<&str> = text.lines().rev().take(8).collect();
@@ -107,8 +126,10 @@ pub fn measure_here(result: &Path, core: Option<usize>, command: &[OsString]) ->
     core.map_or(Ok(()), pin)?;
     let before = transferred();
     let watch = Stopwatch::start();
-    let status =
-        Command::new(program).args(arguments).status().with_context(|| format!("cannot run {}", program.display()))?;
+    let started = Command::new(program).args(arguments).spawn();
+    let mut child = started.with_context(|| format!("cannot run {}", program.display()))?;
+    let watched = Private::watch(child.id());
+    let status = child.wait().with_context(|| format!("cannot wait for {}", program.display()))?;
     let wall_seconds = watch.elapsed().as_secs_f64();
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).context("cannot ask what it used")?;
     let after = transferred();
@@ -117,11 +138,44 @@ pub fn measure_here(result: &Path, core: Option<usize>, command: &[OsString]) ->
         cpu_seconds: cpu_seconds(&usage),
         // Linux gives KiB.
         peak_bytes: u64::try_from(usage.max_rss()).unwrap_or(0) << 10,
+        private_bytes: watched.peak(),
         read_bytes: after.0 - before.0,
         written_bytes: after.1 - before.1,
     };
     fs::write(result, serde_json::to_string(&cost)?)?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX))
+}
+
+/// A thread that looks at a process's private memory now and then.
+struct Private {
+    ended: Sender<()>,
+    thread: JoinHandle<u64>,
+}
+
+impl Private {
+    fn watch(process: u32) -> Self {
+        let (ended, end) = channel::<()>();
+        let thread = std::thread::spawn(move || {
+            let mut peak = 0;
+            while end.recv_timeout(Duration::from_millis(10)) == Err(RecvTimeoutError::Timeout) {
+                peak = peak.max(private_bytes(&process.to_string()).unwrap_or(0));
+            }
+            peak
+        });
+        Self { ended, thread }
+    }
+
+    fn peak(self) -> u64 {
+        drop(self.ended);
+        self.thread.join().unwrap_or(0)
+    }
+}
+
+/// What a process (a number, or `self`) has in memory for itself alone.
+pub(crate) fn private_bytes(process: &str) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib << 10)
 }
 
 /// The first core that this thread may use.

@@ -268,14 +268,12 @@ pub fn seal_file(ring: &KeyRing, class: Class, session: SessionId, payload: &[u8
         return Err(crate::Error::Internal(format!("a file of {} bytes, which nobody would read", payload.len())));
     }
     let cipher = FileCipher::create(ring, class, session)?;
-    let mut record = vec![0; NONCE_LEN];
-    let overhead = HEADER_LEN + SEAL_OVERHEAD;
-    record.extend_from_slice(&length_and_padding(payload, overhead));
-    let unique = record.get(NONCE_LEN..).unwrap_or_default().to_vec();
-    cipher.seal(Record::Payload, 0, &unique, &[], &mut record)?;
-    let mut file = cipher.header().to_vec();
-    file.append(&mut record);
-    Ok(file)
+    // An index segment is large: as few copies as may be are in memory at a time.
+    let record = {
+        let plain = length_and_padding(payload, HEADER_LEN + SEAL_OVERHEAD);
+        cipher.seal_apart(Record::Payload, 0, &plain, &[], &plain)?
+    };
+    Ok([cipher.header().as_slice(), &record].concat())
 }
 
 /// Opens a whole file and gives its payload.
@@ -286,7 +284,11 @@ pub fn open_file(ring: &KeyRing, class: Class, bytes: &[u8]) -> Opened<Vec<u8>> 
     let cipher = FileCipher::open(ring, class, header)?;
     let mut record = rest.to_vec();
     let plaintext = cipher.unseal(Record::Payload, &[], &mut record)?;
-    Ok(payload_of(plaintext)?.to_vec())
+    let length = payload_of(plaintext)?.len();
+    // In place, as above; the payload's length stands before it.
+    record.drain(..NONCE_LEN + size_of::<u32>());
+    record.truncate(length);
+    Ok(record)
 }
 
 /// `length u32 ‖ payload ‖ zeros`, as long as the padded file leaves room for.

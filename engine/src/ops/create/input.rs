@@ -44,16 +44,16 @@ pub(super) fn archive(
         front.copy_from_slice(&carried);
         let space = space.get_mut(..WINDOW_BYTES).unwrap_or_default();
         let got = read_full(run, &mut input, space)?;
-        let last = got < WINDOW_BYTES;
+        let is_last = got < WINDOW_BYTES;
         let window = Arc::new(window);
         let bytes = window.bytes().get(..carry + got).unwrap_or_default();
-        let (used, pieces) = cut(&mut cutter, bytes, offset, last);
+        let (used, pieces) = cut(&mut cutter, bytes, offset, is_last);
         for extent in store(run, bytes, &pieces)? {
             list.push(extent, &mut |bytes| run.put_meta(bytes))?;
         }
         offset += used as u64;
         carried = bytes.get(used..).unwrap_or_default().to_vec();
-        if last {
+        if is_last {
             break;
         }
         if run.stopped() {
@@ -72,10 +72,10 @@ pub(super) fn archive(
 
 type Pieces = Vec<(PieceKind, usize, usize)>;
 
-fn cut(cutter: &mut Cutter<'_>, bytes: &[u8], offset: u64, last: bool) -> (usize, Pieces) {
+fn cut(cutter: &mut Cutter<'_>, bytes: &[u8], offset: u64, is_last: bool) -> (usize, Pieces) {
     let mut pieces = Vec::new();
     let mut used = 0;
-    while let Some(piece) = cutter.next(bytes.get(used..).unwrap_or_default(), offset + used as u64, last) {
+    while let Some(piece) = cutter.next(bytes.get(used..).unwrap_or_default(), offset + used as u64, is_last) {
         let length = usize::try_from(piece.length).unwrap_or(usize::MAX);
         pieces.push((piece.kind, used, used + length));
         used += length;

@@ -137,11 +137,14 @@ impl Shared {
     pub(super) fn put_segments(&self) -> Result<()> {
         let packs = std::mem::take(&mut lock(&self.pending).packs);
         for packs in segment_groups(packs) {
-            let segment = Segment { writer: self.core.host_id, replaces: Vec::new(), packs };
-            let mut payload = segment.encode();
+            // It is large: of segment, payload and sealed file no two stay longer than they must.
+            let mut payload = Segment { writer: self.core.host_id, replaces: Vec::new(), packs }.encode();
             self.core.flips.alter(Stage::Segment, &mut payload);
             let is_right = |opened: &[u8]| self.says_what_was_put(opened);
             let (name, size) = self.core.put_verified(Kind::Index, Class::Index, &payload, &is_right)?;
+            let segment = Segment::decode(&payload);
+            let segment = segment.map_err(|_| Error::Internal("a segment that does not decode".to_owned()))?;
+            drop(payload);
             self.stored_bytes.fetch_add(size, Ordering::Relaxed);
             self.index.add(name, &segment)?;
             self.drop_claims(&segment)?;
