@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use criterion::{BatchSize, Criterion, Throughput};
 use vault_benches::content::Contents;
 use vault_engine::chunker::{Cutter, Gear};
-use vault_engine::compress::{Codec, Compression, compress, decompress};
+use vault_engine::compress::{Codec, Compression, DEFAULT_LEVEL, compress, decompress};
 use vault_engine::crypto::{KeyRing, Purpose, SecretKey};
 use vault_engine::format::block::{BlockContent, BlockKind, Entry, compress_block, open_block};
 use vault_engine::format::config::Profile;
@@ -72,16 +72,16 @@ fn ids(criterion: &mut Criterion, ring: &KeyRing) {
 fn codecs(criterion: &mut Criterion) -> Result<()> {
     let mut contents = Contents::new(3);
     let shipped = Compression::default();
-    let zstd = Compression::Zstd(3);
+    let zstd = Compression::Zstd(DEFAULT_LEVEL);
     let cases = [
-        ("text zstd,3", contents.text(BLOCK), zstd),
+        ("text zstd", contents.text(BLOCK), zstd),
         ("text default", contents.text(BLOCK), shipped),
-        ("mixed zstd,3", contents.mixed(BLOCK), zstd),
+        ("mixed zstd", contents.mixed(BLOCK), zstd),
         ("mixed default", contents.mixed(BLOCK), shipped),
         ("text lz4", contents.text(BLOCK), Compression::Lz4),
         ("vectors default", contents.vectors(BLOCK), shipped),
         ("noise default", contents.noise(BLOCK), shipped),
-        ("noise zstd,3", contents.noise(BLOCK), zstd),
+        ("noise zstd", contents.noise(BLOCK), zstd),
     ];
     let mut group = criterion.benchmark_group("compress");
     group.throughput(Throughput::Bytes(BLOCK as u64));

@@ -13,8 +13,8 @@ use std::str::FromStr;
 use zstd::bulk;
 use zstd::zstd_safe;
 
-/// The level of zstd when none is named: smaller than its neighbours for little more time.
-pub const DEFAULT_LEVEL: i8 = 3;
+/// The level of zstd when none is named: as fast as `tar | zstd -1` with everything else that a create does, and smaller (docs/performance.md).
+pub const DEFAULT_LEVEL: i8 = 2;
 
 const LEAST_LEVEL: i8 = -50;
 const MOST_LEVEL: i8 = 22;

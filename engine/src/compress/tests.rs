@@ -104,10 +104,10 @@ fn settings_are_parsed_and_written_alike() {
     for (text, setting, written) in [
         ("none", Compression::None, "none"),
         ("lz4", Compression::Lz4, "lz4"),
-        ("zstd", Compression::Zstd(3), "zstd,3"),
+        ("zstd", Compression::Zstd(2), "zstd,2"),
         ("zstd,-7", Compression::Zstd(-7), "zstd,-7"),
-        ("auto", Compression::default(), "auto,zstd,3"),
-        ("auto,zstd", Compression::AutoZstd(3), "auto,zstd,3"),
+        ("auto", Compression::default(), "auto,zstd,2"),
+        ("auto,zstd", Compression::AutoZstd(2), "auto,zstd,2"),
         ("auto, zstd, 22", Compression::AutoZstd(22), "auto,zstd,22"),
         ("auto,lz4", Compression::AutoLz4, "auto,lz4"),
     ] {

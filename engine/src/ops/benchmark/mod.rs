@@ -33,7 +33,7 @@ pub struct BenchmarkOptions {
 
 impl Default for BenchmarkOptions {
     fn default() -> Self {
-        let levels = [1, 3, 6, 9].map(Compression::Zstd);
+        let levels = [1, 2, 3, 6, 9].map(Compression::Zstd);
         Self {
             data_bytes: 4 << 20,
             stage_time: Duration::from_millis(60),

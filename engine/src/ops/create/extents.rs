@@ -2,13 +2,15 @@
 //! only spans that wait for one before them are in memory.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::list::Extent;
 use crate::meta::Content;
 use crate::ops::content::ListWriter;
 use crate::ops::create::run::Run;
+use crate::ops::create::span::{Chunks, Span};
+use crate::ops::create::window::Window;
 use crate::sync::{lock, try_lock};
 
 /// What a file is made of, as far as it has been read.
@@ -46,7 +48,7 @@ impl Extents {
     }
 
     /// The number of the next span; its extents come with [`Self::fill`].
-    pub(super) fn reserve(&self) -> usize {
+    fn reserve(&self) -> usize {
         let mut spans = lock(&self.spans);
         spans.waiting.push_back(None);
         spans.first + spans.waiting.len() - 1
@@ -58,8 +60,26 @@ impl Extents {
         self.fill(run, number, vec![extent])
     }
 
+    /// The next span: these chunks of a window.
+    pub(super) fn span(&self, window: &Arc<Window>, chunks: Chunks) -> Span {
+        Span { window: Arc::clone(window), chunks, number: self.reserve() }
+    }
+
+    /// Stores what is new of a span.
+    pub(super) fn store(&self, run: &Run<'_>, span: &Span) -> Result<()> {
+        let mut builder = run.packer.builder();
+        let extents = span.chunks.iter().map(|&(start, end)| {
+            let bytes = span.window.bytes().get(start..end).unwrap_or_default();
+            let length = u32::try_from(bytes.len()).map_err(|_| Error::Internal("a chunk of 4 GiB".to_owned()))?;
+            Ok(Extent::Chunk { id: run.put_chunk(&mut builder, bytes)?, length })
+        });
+        let extents = extents.collect::<Result<Vec<_>>>();
+        run.packer.give_back(builder);
+        self.fill(run, span.number, extents?)
+    }
+
     /// A span is done.
-    pub(super) fn fill(&self, run: &Run<'_>, number: usize, extents: Vec<Extent>) -> Result<()> {
+    fn fill(&self, run: &Run<'_>, number: usize, extents: Vec<Extent>) -> Result<()> {
         {
             let mut spans = lock(&self.spans);
             let at = number.checked_sub(spans.first);

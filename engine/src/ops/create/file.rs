@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use rayon::Scope;
 
-use crate::chunker::{self, ChunkerProfile, Cutter, PieceKind, PreviousCut};
+use crate::chunker::{self, ChunkerProfile, Cutter, PreviousCut};
 use crate::clock;
 use crate::error::{Error, FileError, Result};
 use crate::format::list::Extent;
@@ -16,14 +16,13 @@ use crate::meta::{Attributes, Chunking, Content, LinkId, Node, NodeKind, Stamp};
 use crate::ops::create::assembly::{Entry, Place, store_long_xattrs};
 use crate::ops::create::extents::Extents;
 use crate::ops::create::run::{Link, Run, link_key};
+use crate::ops::create::span::{Cut, SPAN_BYTES, Span, cut};
 use crate::ops::create::window::Window;
 use crate::source::{FileSystemTrust, SourceDir, SourceFile, Stat};
 use crate::sync::lock;
 
-/// Bytes of a large file that one task takes.
-const SPAN_BYTES: usize = 512 << 10;
 /// Bytes that are read at a time; at least twice the longest chunk.
-const WINDOW_BYTES: usize = 8 << 20;
+pub(super) const WINDOW_BYTES: usize = 8 << 20;
 /// Bytes at the start of a file by which its kind is recognised.
 const HEAD_BYTES: usize = 4096;
 
@@ -150,13 +149,6 @@ struct Reading {
     failed: Mutex<Option<FileError>>,
 }
 
-/// Bytes of a window that become extents together.
-struct Span {
-    window: Arc<Window>,
-    pieces: Vec<(usize, usize)>,
-    number: usize,
-}
-
 /// Why reading ended early.
 enum Failure {
     Source(FileError),
@@ -244,7 +236,12 @@ impl Reading {
             let filled = carry + got;
             let last = got < wanted || got == left;
             let window = Arc::new(window);
-            let used = self.cut_window(run, scope, cutter, &window, filled, offset, last)?;
+            let bytes = window.bytes().get(..filled).unwrap_or_default();
+            let used = cut(cutter, bytes, offset, last, |cut| match cut {
+                Cut::Chunks(chunks) => self.hand_out(run, scope, self.extents.span(&window, chunks)),
+                Cut::Zeros(length) => self.extents.push(run, Extent::Zeros(length)),
+            });
+            let used = used.map_err(Failure::Repository)?;
             offset += used as u64;
             if last {
                 return Ok(offset);
@@ -253,91 +250,29 @@ impl Reading {
         }
     }
 
-    /// Cuts a window into pieces and hands them out in spans; gives how many bytes were used.
-    #[expect(clippy::too_many_arguments, reason = "the state of one loop, which is nowhere else")]
-    fn cut_window<'s>(
-        self: &Arc<Self>,
-        run: &'s Run<'s>,
-        scope: &Scope<'s>,
-        cutter: &mut Cutter<'_>,
-        window: &Arc<Window>,
-        filled: usize,
-        offset: u64,
-        last: bool,
-    ) -> Result<usize, Failure> {
-        let mut used = 0;
-        let mut pieces = Vec::new();
-        let mut span_bytes = 0;
-        loop {
-            let rest = window.bytes().get(used..filled).unwrap_or_default();
-            let Some(piece) = cutter.next(rest, offset + used as u64, last) else { break };
-            let length = usize::try_from(piece.length).unwrap_or(usize::MAX);
-            match piece.kind {
-                PieceKind::Chunk => {
-                    pieces.push((used, used + length));
-                    span_bytes += length;
-                }
-                PieceKind::Zeros => {
-                    self.hand_out(run, scope, window, std::mem::take(&mut pieces))?;
-                    span_bytes = 0;
-                    self.extents.push(run, Extent::Zeros(piece.length)).map_err(Failure::Repository)?;
-                }
-            }
-            used += length;
-            if span_bytes >= SPAN_BYTES {
-                self.hand_out(run, scope, window, std::mem::take(&mut pieces))?;
-                span_bytes = 0;
-            }
-        }
-        self.hand_out(run, scope, window, pieces)?;
-        Ok(used)
-    }
-
     fn push_hole(&self, run: &Run<'_>, length: u64) -> Result<(), Failure> {
         let pushed = if length > 0 { self.extents.push(run, Extent::Hole(length)) } else { Ok(()) };
         pushed.map_err(Failure::Repository)
     }
 
     /// Gives a span to another core if one is idle enough; else works on it here, so that no thread ever waits for another.
-    fn hand_out<'s>(
-        self: &Arc<Self>,
-        run: &'s Run<'s>,
-        scope: &Scope<'s>,
-        window: &Arc<Window>,
-        pieces: Vec<(usize, usize)>,
-    ) -> Result<(), Failure> {
-        if pieces.is_empty() {
-            return Ok(());
-        }
-        let span = Span { window: Arc::clone(window), pieces, number: self.extents.reserve() };
+    fn hand_out<'s>(self: &Arc<Self>, run: &'s Run<'s>, scope: &Scope<'s>, span: Span) -> Result<()> {
         let alone = self.job.stat.size <= SPAN_BYTES as u64;
         if alone || run.spans_waiting.load(Ordering::Relaxed) >= 2 * rayon::current_num_threads() {
-            return self.work(run, &span).map_err(Failure::Repository);
+            return self.extents.store(run, &span);
         }
         run.spans_waiting.fetch_add(1, Ordering::Relaxed);
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let reading = Arc::clone(self);
         scope.spawn(move |_| {
             run.spans_waiting.fetch_sub(1, Ordering::Relaxed);
-            let worked = if run.stopped() { Ok(()) } else { reading.work(run, &span) };
+            let stored = if run.stopped() { Ok(()) } else { reading.extents.store(run, &span) };
             drop(span);
-            if let Err(error) = worked.and_then(|()| Self::release(&reading, run)) {
+            if let Err(error) = stored.and_then(|()| Self::release(&reading, run)) {
                 run.fail(error);
             }
         });
         Ok(())
-    }
-
-    fn work(&self, run: &Run<'_>, span: &Span) -> Result<()> {
-        let mut builder = run.packer.builder();
-        let extents = span.pieces.iter().map(|&(start, end)| {
-            let bytes = span.window.bytes().get(start..end).unwrap_or_default();
-            let length = u32::try_from(bytes.len()).map_err(|_| Error::Internal("a chunk of 4 GiB".to_owned()))?;
-            Ok(Extent::Chunk { id: run.put_chunk(&mut builder, bytes)?, length })
-        });
-        let extents = extents.collect::<Result<Vec<_>>>();
-        run.packer.give_back(builder);
-        self.extents.fill(run, span.number, extents?)
     }
 
     fn release(reading: &Arc<Self>, run: &Run<'_>) -> Result<()> {

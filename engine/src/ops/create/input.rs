@@ -1,19 +1,23 @@
 //! Standard input as a file of the archive: a dump that never touches the disk.
 
 use std::io::{ErrorKind, Read};
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rayon::Scope;
 
 use crate::chunker::Cutter;
-use crate::chunker::PieceKind;
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::format::list::Extent;
 use crate::meta::{Attributes, Chunking, Node, NodeKind};
-use crate::ops::content::ListWriter;
 use crate::ops::create::assembly::{Entry, Place};
+use crate::ops::create::extents::Extents;
+use crate::ops::create::file::WINDOW_BYTES;
 use crate::ops::create::run::Run;
-
-const WINDOW_BYTES: usize = 8 << 20;
+use crate::ops::create::span::{Cut, Span, cut};
+use crate::ops::create::window::Window;
 
 /// Reads a stream to its end.
 ///
@@ -34,34 +38,12 @@ pub(super) fn archive(
         }
     };
     let mut cutter = Cutter::new(run.repository.gear(), chunking).map_err(|error| Error::Usage(error.to_string()))?;
-    let mut list = ListWriter::new(run.repository.profile().list_split);
-    let mut carried: Vec<u8> = Vec::new();
-    let mut offset = 0u64;
-    loop {
-        let carry = carried.len();
-        let mut window = run.windows.take(carry + WINDOW_BYTES);
-        let (front, space) = window.bytes_mut().split_at_mut_checked(carry).unwrap_or_default();
-        front.copy_from_slice(&carried);
-        let space = space.get_mut(..WINDOW_BYTES).unwrap_or_default();
-        let got = read_full(run, &mut input, space)?;
-        let is_last = got < WINDOW_BYTES;
-        let window = Arc::new(window);
-        let bytes = window.bytes().get(..carry + got).unwrap_or_default();
-        let (used, pieces) = cut(&mut cutter, bytes, offset, is_last);
-        for extent in store(run, bytes, &pieces)? {
-            list.push(extent, &mut |bytes| run.put_meta(bytes))?;
-        }
-        offset += used as u64;
-        carried = bytes.get(used..).unwrap_or_default().to_vec();
-        if is_last {
-            break;
-        }
-        if run.stopped() {
-            return Ok(());
-        }
+    let extents = Extents::new(run);
+    run.pool.in_place_scope(|scope| read(run, scope, &extents, &mut cutter, &mut input))?;
+    if run.stopped() {
+        return Ok(());
     }
-    let size = list.size();
-    let content = list.finish(&mut |bytes| run.put_meta(bytes))?;
+    let (size, content) = extents.finish(run)?;
     let chunking = if size == 0 { Chunking::None } else { chunking };
     let attributes = Attributes { mode: 0o600, mtime: clock::now(), ..run.own_attributes() };
     let kind = NodeKind::File { size, chunking, content, link: None };
@@ -70,39 +52,55 @@ pub(super) fn archive(
     place.fill(run, Entry { node, xattrs: None, stamp: None, stamps: None })
 }
 
-type Pieces = Vec<(PieceKind, usize, usize)>;
-
-fn cut(cutter: &mut Cutter<'_>, bytes: &[u8], offset: u64, is_last: bool) -> (usize, Pieces) {
-    let mut pieces = Vec::new();
-    let mut used = 0;
-    while let Some(piece) = cutter.next(bytes.get(used..).unwrap_or_default(), offset + used as u64, is_last) {
-        let length = usize::try_from(piece.length).unwrap_or(usize::MAX);
-        pieces.push((piece.kind, used, used + length));
-        used += length;
+/// Reads and cuts on this thread, while what was read before is worked on by the others.
+fn read<'s>(
+    run: &'s Run<'_>,
+    scope: &Scope<'s>,
+    extents: &'s Extents,
+    cutter: &mut Cutter<'_>,
+    input: &mut dyn Read,
+) -> Result<()> {
+    let mut carried: Option<(Arc<Window>, Range<usize>)> = None;
+    let mut offset = 0;
+    while !run.stopped() {
+        let carry = carried.as_ref().map_or(0, |(_, range)| range.len());
+        let mut window = run.windows.take(carry + WINDOW_BYTES);
+        let (front, space) = window.bytes_mut().split_at_mut_checked(carry).unwrap_or_default();
+        if let Some((before, range)) = carried.take() {
+            front.copy_from_slice(before.bytes().get(range).unwrap_or_default());
+        }
+        let got = read_full(run, input, space.get_mut(..WINDOW_BYTES).unwrap_or_default())?;
+        let (filled, is_last) = (carry + got, got < WINDOW_BYTES);
+        let window = Arc::new(window);
+        let bytes = window.bytes().get(..filled).unwrap_or_default();
+        let used = cut(cutter, bytes, offset, is_last, |cut| match cut {
+            Cut::Chunks(chunks) => hand_out(run, scope, extents, extents.span(&window, chunks)),
+            Cut::Zeros(length) => extents.push(run, Extent::Zeros(length)),
+        })?;
+        if is_last {
+            break;
+        }
+        offset += used as u64;
+        carried = Some((window, used..filled));
     }
-    (used, pieces)
+    Ok(())
 }
 
-/// Stores the pieces of a window on all cores.
-fn store(run: &Run<'_>, bytes: &[u8], pieces: &Pieces) -> Result<Vec<Extent>> {
-    use rayon::iter::{IndexedParallelIterator, ParallelIterator};
-    use rayon::slice::ParallelSlice;
-    let spans = pieces.par_chunks(1.max(pieces.len() / 16)).map(|span| {
-        let mut builder = run.packer.builder();
-        let extents = span.iter().map(|&(kind, start, end)| match kind {
-            PieceKind::Zeros => Ok(Extent::Zeros((end - start) as u64)),
-            PieceKind::Chunk => {
-                let chunk = bytes.get(start..end).unwrap_or_default();
-                let length = u32::try_from(chunk.len()).map_err(|_| Error::Internal("a chunk of 4 GiB".to_owned()))?;
-                Ok(Extent::Chunk { id: run.put_chunk(&mut builder, chunk)?, length })
-            }
-        });
-        let extents = extents.collect::<Result<Vec<_>>>();
-        run.packer.give_back(builder);
-        extents
+/// Gives a span to the workers, unless they have enough: then whoever writes the stream waits until this one is done here.
+fn hand_out<'s>(run: &'s Run<'_>, scope: &Scope<'s>, extents: &'s Extents, span: Span) -> Result<()> {
+    if run.spans_waiting.load(Ordering::Relaxed) >= 2 * run.pool.current_num_threads() {
+        return extents.store(run, &span);
+    }
+    run.spans_waiting.fetch_add(1, Ordering::Relaxed);
+    scope.spawn(move |_| {
+        run.spans_waiting.fetch_sub(1, Ordering::Relaxed);
+        if !run.stopped()
+            && let Err(error) = extents.store(run, &span)
+        {
+            run.fail(error);
+        }
     });
-    let stored = run.pool.install(|| spans.with_min_len(1).collect::<Result<Vec<_>>>())?;
-    Ok(stored.into_iter().flatten().collect())
+    Ok(())
 }
 
 fn read_full(run: &Run<'_>, input: &mut dyn Read, mut space: &mut [u8]) -> Result<usize> {

@@ -36,6 +36,7 @@ mod paths;
 mod preview;
 mod run;
 mod scan;
+mod span;
 mod walk;
 mod window;
 
