@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::FileType;
+use rustix::fs::{Advice, FileType};
 
 use crate::error::{StoreError, StoreErrorKind};
 use crate::id::unhex;
@@ -229,6 +229,12 @@ impl Store for LocalStore {
             Kind::Packs => self.list_packs(),
             Kind::Config => self.list_config().map_err(listing(kind.folder())),
             _ => self.root.files(kind.folder()).map_err(listing(kind.folder())),
+        }
+    }
+
+    fn forget(&self, key: &Key) {
+        if let Some(file) = place(key).ok().and_then(|(_, path)| self.root.open_file(&path).ok()) {
+            let _ = rustix::fs::fadvise(&file, 0, None, Advice::DontNeed);
         }
     }
 

@@ -63,6 +63,8 @@ impl Reading<'_> {
             let check = PackCheck { repository: self.repository, pack, key: Key::pack(pack.id), result };
             // Before the lock is taken: what an argument computes is computed under its receiver's lock.
             let result = check.run()?;
+            // Read in pieces, it would push a database's pages out of memory.
+            self.repository.store().forget(&Key::pack(pack.id));
             lock(&results).push((result, pack.size));
             if let Some(counters) = self.monitor.counters() {
                 Counters::add(&counters.bytes, pack.size);

@@ -9,6 +9,8 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::fs::Advice;
+
 use crate::error::StoreError;
 use crate::id::{hex, unhex};
 use crate::store::local::root::Root;
@@ -16,6 +18,8 @@ use crate::store::{Key, StoreResult, Upload};
 
 const TEMPORARY: &str = "tmp";
 const ALIVE: &str = "alive";
+/// A file of so many bytes leaves the page cache when it is durable.
+const FORGET_FROM: u64 = 1 << 20;
 
 /// A folder for the files of one store value, removed with it.
 #[derive(Debug)]
@@ -65,7 +69,7 @@ impl Session {
     pub(super) fn file(self: &Arc<Self>) -> StoreResult<LocalUpload> {
         let path = format!("{}/{}", self.folder, self.next.fetch_add(1, Ordering::Relaxed));
         let file = self.root.create_file(&path).map_err(|error| StoreError::io("create", &path, error))?;
-        Ok(LocalUpload { session: Arc::clone(self), path, file, state: State::Whole })
+        Ok(LocalUpload { session: Arc::clone(self), path, file, written: 0, state: State::Whole })
     }
 }
 
@@ -106,6 +110,7 @@ pub(super) struct LocalUpload {
     session: Arc<Session>,
     path: String,
     file: File,
+    written: u64,
     state: State,
 }
 
@@ -123,7 +128,9 @@ impl LocalUpload {
     /// Adds bytes; `key` is for the message.
     pub(super) fn write(&mut self, key: &str, bytes: &[u8]) -> StoreResult<()> {
         self.check(key)?;
-        self.file.write_all(bytes).map_err(|error| self.broken("write", key, error))
+        self.file.write_all(bytes).map_err(|error| self.broken("write", key, error))?;
+        self.written += bytes.len() as u64;
+        Ok(())
     }
 
     /// Makes it durable under its name, `folder` being where that is.
@@ -145,7 +152,12 @@ impl LocalUpload {
 
     /// Makes its bytes durable. Never tried twice: after a failure the system forgets which pages it could not write.
     fn sync(&self) -> io::Result<()> {
-        Ok(rustix::fs::fdatasync(&self.file)?)
+        rustix::fs::fdatasync(&self.file)?;
+        if self.written >= FORGET_FROM {
+            // Who reads it next is a check, which had better ask the disk; a database needs the memory more. Only advice.
+            let _ = rustix::fs::fadvise(&self.file, 0, None, Advice::DontNeed);
+        }
+        Ok(())
     }
 
     fn broken(&mut self, action: &'static str, key: &str, error: io::Error) -> StoreError {
