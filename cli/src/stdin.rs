@@ -9,6 +9,9 @@ use crate::signals::Signals;
 /// How long a wait goes on before signals are asked after.
 const WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
+/// As much as any user may ask for, where the administrator has not changed it.
+const PIPE_BYTES: usize = 1 << 20;
+
 /// Reads standard input, and gives up when a signal came.
 #[derive(Debug)]
 pub(crate) struct Patient(Signals);
@@ -16,6 +19,8 @@ pub(crate) struct Patient(Signals);
 impl Patient {
     /// Under these signals.
     pub(crate) fn new(signals: Signals) -> Self {
+        // A pipe of 64 KiB wakes reader and writer for each of them. What is no pipe, or may not grow, stays as it is.
+        let _ = rustix::pipe::fcntl_setpipe_size(io::stdin(), PIPE_BYTES);
         Self(signals)
     }
 }

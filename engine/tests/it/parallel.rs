@@ -1,16 +1,22 @@
 //! However many threads work, the archive is the same: the fast path against the plain one.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
+use vault_engine::format::config::Profile;
+use vault_engine::ops::check::{CheckOptions, check};
 use vault_engine::ops::create::{CreateOptions, create};
 use vault_engine::ops::restore::{RestoreOptions, restore};
 use vault_engine::progress::Silent;
-use vault_engine::repository::{Archive, Repository};
-use vault_engine::store::{MemoryStore, Snapshot};
+use vault_engine::repository::{Archive, InitOptions, Repository};
+use vault_engine::store::{Key, Kind, Listed, MemoryStore, Snapshot, Store, StoreResult, Upload};
 
 use crate::sample::{self, noise};
 
@@ -94,4 +100,143 @@ proptest! {
             }
         }
     }
+}
+
+/// Takes long to make a pack durable, and counts those that are on their way. Whoever reads a pack waits until another is read as well.
+#[derive(Clone, Debug)]
+struct Slow {
+    inner: MemoryStore,
+    on_their_way: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+    meeting: Arc<Meeting>,
+    meeting_is_on: Arc<AtomicBool>,
+}
+
+/// Where the readers of two packs meet.
+#[derive(Debug, Default)]
+struct Meeting {
+    begun: Mutex<HashSet<String>>,
+    another: Condvar,
+    /// Nobody came.
+    missed: AtomicBool,
+}
+
+impl Meeting {
+    fn wait(&self, key: &Key) {
+        let mut begun = self.begun.lock().unwrap();
+        begun.insert(key.path());
+        self.another.notify_all();
+        // Ends at once, unless packs are read one after another.
+        let patience = Duration::from_secs(if self.missed.load(Ordering::SeqCst) { 0 } else { 30 });
+        let (_guard, waited) = self.another.wait_timeout_while(begun, patience, |begun| begun.len() < 2).unwrap();
+        self.missed.fetch_or(waited.timed_out(), Ordering::SeqCst);
+    }
+}
+
+#[derive(Debug)]
+struct SlowUpload {
+    inner: Box<dyn Upload>,
+    on_their_way: Arc<AtomicUsize>,
+}
+
+impl Store for Slow {
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+
+    fn read(&self, key: &Key, limit: u64) -> StoreResult<Vec<u8>> {
+        self.inner.read(key, limit)
+    }
+
+    fn read_at(&self, key: &Key, offset: u64, buffer: &mut [u8]) -> StoreResult<()> {
+        if self.meeting_is_on.load(Ordering::SeqCst) {
+            self.meeting.wait(key);
+        }
+        self.inner.read_at(key, offset, buffer)
+    }
+
+    fn size(&self, key: &Key) -> StoreResult<Option<u64>> {
+        self.inner.size(key)
+    }
+
+    fn put(&self, key: &Key, bytes: &[u8]) -> StoreResult<()> {
+        self.inner.put(key, bytes)
+    }
+
+    fn begin(&self) -> StoreResult<Box<dyn Upload>> {
+        let now = self.on_their_way.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+        Ok(Box::new(SlowUpload { inner: self.inner.begin()?, on_their_way: Arc::clone(&self.on_their_way) }))
+    }
+
+    fn list(&self, kind: Kind) -> StoreResult<Vec<Listed>> {
+        self.inner.list(kind)
+    }
+
+    fn remove(&self, key: &Key) -> StoreResult<()> {
+        self.inner.remove(key)
+    }
+}
+
+impl Upload for SlowUpload {
+    fn append(&mut self, bytes: &[u8]) -> StoreResult<()> {
+        self.inner.append(bytes)
+    }
+
+    fn finish(self: Box<Self>, key: &Key) -> StoreResult<()> {
+        // Far longer than a pack's worth of reading, cutting and sealing takes.
+        let work = vec![0; 64 << 20];
+        assert_ne!(blake3::hash(&work).as_bytes()[0], 1);
+        self.inner.finish(key)?;
+        self.on_their_way.fetch_sub(1, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+/// A repository of small packs in a slow store.
+fn slow() -> (Slow, Repository) {
+    let inner = MemoryStore::new();
+    let profile = Profile { pack_bytes: 1 << 20, ..Profile::default() };
+    let options = InitOptions {
+        encrypted: true,
+        secret: Some(sample::secret()),
+        slot_name: "sample".to_owned(),
+        like: None,
+        profile,
+    };
+    Repository::init(&inner, &options).unwrap();
+    let slow = Slow {
+        inner,
+        on_their_way: Arc::default(),
+        most: Arc::default(),
+        meeting: Arc::default(),
+        meeting_is_on: Arc::default(),
+    };
+    (slow.clone(), sample::open(slow))
+}
+
+#[test]
+fn a_store_slower_than_the_reader_holds_the_reader_back() {
+    const JOBS: usize = 3;
+    let volume = TempDir::new().unwrap();
+    fs::write(volume.path().join("large"), noise(1, 48 << 20)).unwrap();
+    let (slow, repository) = slow();
+    let options = CreateOptions { jobs: Some(JOBS), ..sample::options(&[volume.path()]) };
+    create(&repository, &options, None, &Silent).unwrap();
+    // Open are two of data and one of metadata; two wait, one is made durable; each thread may stand there with one more.
+    let most = slow.most.load(Ordering::SeqCst);
+    assert!((4..=3 + 2 + 1 + JOBS).contains(&most), "{most} packs at a time");
+}
+
+#[test]
+fn a_check_reads_several_packs_at_a_time() {
+    let volume = TempDir::new().unwrap();
+    fs::write(volume.path().join("large"), noise(1, 4 << 20)).unwrap();
+    let (slow, repository) = slow();
+    sample::archive(&repository, volume.path());
+    slow.meeting_is_on.store(true, Ordering::SeqCst);
+    let options = CheckOptions { read_data: true, jobs: Some(2) };
+    let report = check(&repository, options, &Silent).unwrap();
+    assert!(report.findings.is_empty() && report.packs_read > 2, "{report:?}");
+    assert!(!slow.meeting.missed.load(Ordering::SeqCst), "one pack after another");
 }

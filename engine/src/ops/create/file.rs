@@ -350,14 +350,16 @@ pub(super) fn resolve_link(run: &Run<'_>, stat: &Stat, entry: Option<&Entry>) ->
     let key = link_key(stat);
     let waiting = {
         let mut links = lock(&run.links);
-        let before = match entry {
-            Some(entry) => links.insert(key, Link::Done(Box::new(entry.clone()))),
-            None => links.remove(&key),
-        };
-        match before {
+        let waiting = match links.remove(&key) {
             Some(Link::Reading(waiting)) => waiting,
-            Some(Link::Done(_)) | None => Vec::new(),
+            Some(Link::Done { .. }) | None => Vec::new(),
+        };
+        let met = u32::try_from(waiting.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let left = stat.links.saturating_sub(met);
+        if let Some(entry) = entry.filter(|_| left > 0) {
+            links.insert(key, Link::Done { entry: Box::new(entry.clone()), left });
         }
+        waiting
     };
     for (place, path) in waiting {
         if let Some(entry) = entry {

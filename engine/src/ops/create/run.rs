@@ -62,8 +62,13 @@ pub(super) fn link_key(stat: &Stat) -> LinkKey {
 pub(super) enum Link {
     /// Being read; these wait.
     Reading(Vec<(Place, Vec<u8>)>),
-    /// What the first member became.
-    Done(Box<Entry>),
+    /// What the first member became, until all members have been met: a volume may be nothing but hard links.
+    Done {
+        /// It.
+        entry: Box<Entry>,
+        /// How many have not been met.
+        left: u32,
+    },
 }
 
 #[derive(Debug, Default)]

@@ -33,7 +33,14 @@ impl Walk<'_, '_, '_, '_> {
                     waiting.push((place, self.path.clone()));
                     return Ok(None);
                 }
-                Some(Link::Done(entry)) => entry.clone(),
+                Some(Link::Done { entry, left }) => {
+                    let entry = entry.clone();
+                    *left = left.saturating_sub(1);
+                    if *left == 0 {
+                        links.remove(&key);
+                    }
+                    entry
+                }
             }
         };
         let mut entry = *done;
