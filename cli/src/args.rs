@@ -168,7 +168,7 @@ pub(crate) struct CreateArgs {
     /// Make the repository if there is none
     #[arg(long)]
     pub(crate) init: bool,
-    /// lz4, zstd,LEVEL, none, or auto,METHOD
+    /// lz4, zstd,LEVEL, none, or auto,METHOD [default: auto: zstd,3 for databases, zstd,2 for all else, none for what does not shrink]
     #[arg(short = 'C', long, value_name = "COMPRESSION")]
     pub(crate) compression: Option<Compression>,
     /// What is looked at once more before it is written: default (all ids, one sealed block in 16) · all · none

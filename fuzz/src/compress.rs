@@ -4,7 +4,7 @@ use vault_engine::compress::{Codec, Compression, compress, decompress};
 
 use crate::first;
 
-const SETTINGS: [Compression; 8] = [
+const SETTINGS: [Compression; 9] = [
     Compression::None,
     Compression::Lz4,
     Compression::AutoLz4,
@@ -13,6 +13,7 @@ const SETTINGS: [Compression; 8] = [
     Compression::Zstd(-1),
     Compression::Zstd(3),
     Compression::Zstd(9),
+    Compression::Auto,
 ];
 const BEFORE: &[u8] = b"directory";
 

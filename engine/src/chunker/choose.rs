@@ -60,8 +60,28 @@ pub fn choose(
     }
     match page_log2(path, size, head) {
         None => by_content,
-        Some(own) => Chunking::Fixed(within(own.max(profile.page_log2), *FIXED_LOG2.start(), *FIXED_LOG2.end())),
+        Some(own) => {
+            let least = if size < FINE_BYTES && own != UNTOLD { BLOCK_LOG2 } else { profile.page_log2 };
+            Chunking::Fixed(within(own.max(least), *FIXED_LOG2.start(), *FIXED_LOG2.end()))
+        }
     }
+}
+
+/// Whether a file that is cut like this belongs to a database: one of pages, or one of the logs that tell what happens to them.
+pub fn is_of_database(chunking: Chunking, path: &[u8], head: &[u8]) -> bool {
+    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    matches!(chunking, Chunking::Fixed(_)) || is_postgres_log(path, name) || is_sqlite_log(head)
+}
+
+/// A write-ahead log of PostgreSQL: `pg_wal/000000010000000000000001`.
+fn is_postgres_log(path: &[u8], name: &[u8]) -> bool {
+    let folder = path.strip_suffix(name).and_then(|path| path.strip_suffix(b"/")).unwrap_or_default();
+    let in_place = [b"pg_wal".as_slice(), b"pg_xlog"].iter().any(|place| folder.ends_with(place));
+    in_place && name.len() == 24 && name.iter().all(u8::is_ascii_hexdigit)
+}
+
+fn is_sqlite_log(head: &[u8]) -> bool {
+    head.starts_with(&[0x37, 0x7F, 0x06, 0x82]) || head.starts_with(&[0x37, 0x7F, 0x06, 0x83])
 }
 
 fn within(log2: u8, least: u8, most: u8) -> u8 {
@@ -80,19 +100,19 @@ fn is_kept(profile: ChunkerProfile, previous: PreviousCut, size: u64) -> bool {
 
 /// Stands for a page size that the file does not tell.
 const UNTOLD: u8 = 0;
+/// Stores that write whole multiples of 4 KiB, at any of them; and the smallest page that is cut.
+const BLOCK_LOG2: u8 = 12;
+/// A file of so many bytes is not cut finer than the profile says: 4 KiB of it cost 113 bytes of trailer, index and list.
+const FINE_BYTES: u64 = 64 << 30;
 
 /// The size of the file's pages as a power of two, or [`UNTOLD`]; `None` if it is not a file of pages.
 fn page_log2(path: &[u8], size: u64, head: &[u8]) -> Option<u8> {
     let components: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect();
     let (name, folders) = components.split_last()?;
     let told = sqlite_page(head).or_else(|| postgres_page(name, folders, head));
-    let untold = is_wiredtiger(head)
-        || is_lmdb(head)
-        || is_neo4j(name, folders)
-        || is_innodb(name)
-        || is_mapped_vectors(name)
-        || is_disk_image(name, size, head);
-    told.or(untold.then_some(UNTOLD))
+    let of_blocks = is_wiredtiger(head) || is_lmdb(head) || is_mapped_vectors(name);
+    let untold = is_neo4j(name, folders) || is_innodb(name) || is_disk_image(name, size, head);
+    told.or(of_blocks.then_some(BLOCK_LOG2)).or(untold.then_some(UNTOLD))
 }
 
 /// Bytes 16 and 17 are the page size, high byte first; 1 stands for 65,536.

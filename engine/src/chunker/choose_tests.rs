@@ -1,11 +1,12 @@
 //! Which files are cut into pages.
 
-use super::{ChunkerProfile, ChunkerRequest, PreviousCut, choose};
+use super::{ChunkerProfile, ChunkerRequest, PreviousCut, choose, is_of_database};
 use crate::meta::Chunking;
 
 const PROFILE: ChunkerProfile = ChunkerProfile { cdc_log2: 20, page_log2: 13, smallest_paged: 65_536 };
 const BY_CONTENT: Chunking = Chunking::ContentDefined(20);
 const BY_PAGE: Chunking = Chunking::Fixed(13);
+const BY_BLOCK: Chunking = Chunking::Fixed(12);
 
 fn auto(path: &str, head: &[u8]) -> Chunking {
     choose(&PROFILE, ChunkerRequest::Auto, path.as_bytes(), 1 << 20, head, None)
@@ -23,8 +24,10 @@ fn postgres(version: u8, size: u8) -> Vec<u8> {
 }
 
 #[test]
-fn sqlite_is_cut_along_its_own_pages_if_they_are_larger() {
-    assert_eq!(auto("any/name", &sqlite(0x10, 0)), BY_PAGE);
+fn sqlite_is_cut_along_its_own_pages() {
+    assert_eq!(auto("any/name", &sqlite(0x10, 0)), BY_BLOCK);
+    assert_eq!(auto("any/name", &sqlite(0x20, 0)), BY_PAGE);
+    assert_eq!(auto("any/name", &sqlite(0x02, 0)), BY_BLOCK);
     assert_eq!(auto("any/name", &sqlite(0x80, 0)), Chunking::Fixed(15));
     assert_eq!(auto("any/name", &sqlite(0, 1)), Chunking::Fixed(16));
     assert_eq!(auto("any/name", &sqlite(3, 7)), BY_PAGE);
@@ -55,8 +58,8 @@ fn postgres_is_known_by_place_and_header() {
 #[test]
 fn other_stores_are_known_by_magic_or_name() {
     let lmdb = [[0; 16].as_slice(), &[0xDE, 0xC0, 0xEF, 0xBE], &[1; 44]].concat();
-    assert_eq!(auto("x/lock-free", &lmdb), BY_PAGE);
-    assert_eq!(auto("collection-0.wt", &[0x41, 0xD8, 0x01, 0, 1, 0, 0, 0]), BY_PAGE);
+    assert_eq!(auto("x/lock-free", &lmdb), BY_BLOCK);
+    assert_eq!(auto("collection-0.wt", &[0x41, 0xD8, 0x01, 0, 1, 0, 0, 0]), BY_BLOCK);
     assert_eq!(auto("a.disk", b"QFI\xfb\0\0\0\x03"), BY_PAGE);
     for path in [
         "neo4j/neostore.nodestore.db",
@@ -65,17 +68,21 @@ fn other_stores_are_known_by_magic_or_name() {
         "db/users.ibd",
         "ibdata1",
         "undo_001",
-        "chroma/uuid/data_level0.bin",
-        "chroma/uuid/link_lists.bin",
-        "storage/vectors/matrix.mmap",
-        "storage/payload/page_0.dat",
-        "storage/vectors/chunk_12.mmap",
         "vm/disk.IMG",
         "vm/disk.vdi",
         "disk.qcow2",
         "a/disk.vmdk",
     ] {
         assert_eq!(auto(path, b"anything"), BY_PAGE, "{path}");
+    }
+    for path in [
+        "chroma/uuid/data_level0.bin",
+        "chroma/uuid/link_lists.bin",
+        "storage/vectors/matrix.mmap",
+        "storage/payload/page_0.dat",
+        "storage/vectors/chunk_12.mmap",
+    ] {
+        assert_eq!(auto(path, b"anything"), BY_BLOCK, "{path}");
     }
     for path in [
         "neostore.transaction.db.3",
@@ -97,7 +104,26 @@ fn small_and_empty_files_are_never_cut_into_pages() {
     let of_size = |size| choose(&PROFILE, ChunkerRequest::Auto, b"x", size, &sqlite(0x10, 0), None);
     assert_eq!(of_size(0), Chunking::None);
     assert_eq!(of_size(65_535), BY_CONTENT);
-    assert_eq!(of_size(65_536), BY_PAGE);
+    assert_eq!(of_size(65_536), BY_BLOCK);
+}
+
+#[test]
+fn very_large_files_are_not_cut_finer_than_the_profile_says() {
+    let of_size = |size| choose(&PROFILE, ChunkerRequest::Auto, b"x", size, &sqlite(0x10, 0), None);
+    assert_eq!(of_size((64 << 30) - 1), BY_BLOCK);
+    assert_eq!(of_size(64 << 30), BY_PAGE);
+    // What it was is kept, or a file that grows would be stored again.
+    let previous = Some(PreviousCut { chunking: BY_BLOCK, size: 60 << 30 });
+    assert_eq!(choose(&PROFILE, ChunkerRequest::Auto, b"x", 70 << 30, &sqlite(0x10, 0), previous), BY_BLOCK);
+}
+
+#[test]
+fn pages_and_logs_belong_to_a_database() {
+    let log = |path: &str, head: &[u8]| is_of_database(BY_CONTENT, path.as_bytes(), head);
+    assert!(is_of_database(BY_PAGE, b"any", b""));
+    assert!(log("data/pg_wal/0000000100000000000000A1", b"") && log("pg_xlog/000000010000000000000001", b""));
+    assert!(log("app.db-wal", &[0x37, 0x7F, 6, 0x82, 0]) && log("app.db-wal", &[0x37, 0x7F, 6, 0x83, 0]));
+    assert!(!log("pg_wal/archive_status", b"") && !log("x/0000000100000000000000A1", b"") && !log("text", b"text"));
 }
 
 #[test]

@@ -21,7 +21,7 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::codec::Take;
 use crate::meta::Chunking;
 
-pub use choose::{ChunkerProfile, HEAD_BYTES, PreviousCut, choose};
+pub use choose::{ChunkerProfile, HEAD_BYTES, PreviousCut, choose, is_of_database};
 pub use cutter::{Cutter, Piece, PieceKind, ZERO_RUN_BYTES};
 pub use request::ChunkerRequest;
 

@@ -2,9 +2,10 @@
 
 use proptest::prelude::*;
 
-use super::{Codec, CompressError, Compressed, Compression, compress, decompress};
+use super::{Codec, CompressError, Compressed, Compression, DATABASE_LEVEL, DEFAULT_LEVEL, compress, decompress};
 
-const SETTINGS: [Compression; 9] = [
+const SETTINGS: [Compression; 10] = [
+    Compression::Auto,
     Compression::None,
     Compression::Lz4,
     Compression::AutoLz4,
@@ -47,12 +48,21 @@ fn text_becomes_smaller_at_every_setting() {
             let expected = match setting {
                 Compression::None => Compressed { codec: Codec::None, level: 0 },
                 Compression::Lz4 | Compression::AutoLz4 => Compressed { codec: Codec::Lz4, level: 0 },
+                Compression::Auto => Compressed { codec: Codec::Zstd, level: DEFAULT_LEVEL },
                 Compression::Zstd(level) | Compression::AutoZstd(level) => Compressed { codec: Codec::Zstd, level },
             };
             let too_short = len == 200 && how.codec == Codec::None;
             assert!(too_short || how == expected, "{setting} stored {len} bytes as {how:?}");
             assert_eq!(size < len, how.codec != Codec::None);
         }
+    }
+}
+
+#[test]
+fn databases_get_a_level_of_their_own_unless_one_is_named() {
+    assert_eq!(Compression::Auto.for_database(), Compression::AutoZstd(DATABASE_LEVEL));
+    for setting in SETTINGS.into_iter().filter(|setting| *setting != Compression::Auto) {
+        assert_eq!(setting.for_database(), setting);
     }
 }
 
@@ -106,7 +116,7 @@ fn settings_are_parsed_and_written_alike() {
         ("lz4", Compression::Lz4, "lz4"),
         ("zstd", Compression::Zstd(2), "zstd,2"),
         ("zstd,-7", Compression::Zstd(-7), "zstd,-7"),
-        ("auto", Compression::default(), "auto,zstd,2"),
+        ("auto", Compression::default(), "auto"),
         ("auto,zstd", Compression::AutoZstd(2), "auto,zstd,2"),
         ("auto, zstd, 22", Compression::AutoZstd(22), "auto,zstd,22"),
         ("auto,lz4", Compression::AutoLz4, "auto,lz4"),

@@ -35,13 +35,19 @@ const SMALL_BLOCK_OBJECTS: usize = 4096;
 #[derive(Debug)]
 pub struct BlockBuilder {
     purpose: Purpose,
+    compression: Compression,
     entries: Vec<Entry>,
     plain: Vec<u8>,
 }
 
 impl BlockBuilder {
-    fn new(purpose: Purpose) -> Self {
-        Self { purpose, entries: Vec::new(), plain: Vec::new() }
+    fn new(purpose: Purpose, compression: Compression) -> Self {
+        Self { purpose, compression, entries: Vec::new(), plain: Vec::new() }
+    }
+
+    /// Always worth it, whatever the data are.
+    fn of_meta() -> Self {
+        Self::new(Purpose::Meta, Compression::default())
     }
 }
 
@@ -87,7 +93,7 @@ impl Packer {
             data: [Mutex::new(None), Mutex::new(None)],
             meta: Mutex::new(None),
             partial: Mutex::new(Vec::new()),
-            meta_block: Mutex::new(BlockBuilder::new(Purpose::Meta)),
+            meta_block: Mutex::new(BlockBuilder::of_meta()),
             done: Some((sender, thread)),
             new_bytes: AtomicU64::new(0),
             coin: AtomicU32::new(0),
@@ -111,7 +117,7 @@ impl Packer {
     pub fn add_chunk(&self, builder: &mut BlockBuilder, id: ObjectId, bytes: &[u8]) -> Result<()> {
         if bytes.len() >= self.shared.core.profile.block_bytes as usize / 2 {
             self.new_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-            return self.store(Purpose::Data, &[entry(id, bytes)?], bytes);
+            return self.store(builder.purpose, builder.compression, &[entry(id, bytes)?], bytes);
         }
         self.collect(builder, id, bytes)
     }
@@ -127,16 +133,23 @@ impl Packer {
 
     fn flush_block(&self, builder: &mut BlockBuilder) -> Result<()> {
         if !builder.entries.is_empty() {
-            self.store(builder.purpose, &builder.entries, &builder.plain)?;
+            self.store(builder.purpose, builder.compression, &builder.entries, &builder.plain)?;
             builder.entries.clear();
             builder.plain.clear();
         }
         Ok(())
     }
 
-    /// A builder for chunks that somebody left half full, or a new one. Give it back with [`Self::give_back`].
-    pub fn builder(&self) -> BlockBuilder {
-        lock(&self.partial).pop().unwrap_or_else(|| BlockBuilder::new(Purpose::Data))
+    /// How blocks are compressed, if whoever brings them says nothing else.
+    pub fn compression(&self) -> Compression {
+        self.compression
+    }
+
+    /// A builder for chunks that are compressed so, which somebody left half full, or a new one. Give it back with [`Self::give_back`].
+    pub fn builder(&self, compression: Compression) -> BlockBuilder {
+        let mut partial = lock(&self.partial);
+        let found = partial.iter().rposition(|builder| builder.compression == compression);
+        found.map_or_else(|| BlockBuilder::new(Purpose::Data, compression), |at| partial.swap_remove(at))
     }
 
     /// Takes a builder back for the next worker.
@@ -158,7 +171,7 @@ impl Packer {
         let mut block = lock(&self.meta_block);
         let full = block.plain.len() + bytes.len() > self.shared.core.profile.block_bytes as usize
             || block.entries.len() >= SMALL_BLOCK_OBJECTS;
-        let full = full.then(|| std::mem::replace(&mut *block, BlockBuilder::new(Purpose::Meta)));
+        let full = full.then(|| std::mem::replace(&mut *block, BlockBuilder::of_meta()));
         block.entries.push(entry(id, bytes)?);
         block.plain.extend_from_slice(bytes);
         drop(block);
@@ -167,13 +180,8 @@ impl Packer {
     }
 
     /// Compresses a block and stores it.
-    fn store(&self, purpose: Purpose, entries: &[Entry], plain: &[u8]) -> Result<()> {
+    fn store(&self, purpose: Purpose, compression: Compression, entries: &[Entry], plain: &[u8]) -> Result<()> {
         let plain = self.shared.core.flips.altered(Stage::Plain, plain);
-        let compression = match purpose {
-            Purpose::Data => self.compression,
-            // Always worth it, whatever the data are.
-            Purpose::Meta => Compression::default(),
-        };
         self.put_block(purpose, &BlockContent { entries, plain: &plain }, compression)
     }
 
@@ -295,7 +303,7 @@ impl Packer {
     pub fn put_claimed(&self, purpose: Purpose, id: ObjectId, bytes: &[u8]) -> Result<()> {
         match purpose {
             Purpose::Data => {
-                let mut builder = self.builder();
+                let mut builder = self.builder(self.compression);
                 let added = self.add_chunk(&mut builder, id, bytes);
                 self.give_back(builder);
                 added
@@ -325,7 +333,7 @@ impl Packer {
         for mut builder in partial {
             self.flush_block(&mut builder)?;
         }
-        let mut meta = std::mem::replace(&mut *lock(&self.meta_block), BlockBuilder::new(Purpose::Meta));
+        let mut meta = std::mem::replace(&mut *lock(&self.meta_block), BlockBuilder::of_meta());
         self.flush_block(&mut meta)?;
         for place in [&self.data[0], &self.data[1], &self.meta] {
             let pack = lock(place).take();

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
+use crate::compress::Compression;
 use crate::error::{Error, Result};
 use crate::format::list::Extent;
 use crate::meta::Content;
@@ -61,13 +62,13 @@ impl Extents {
     }
 
     /// The next span: these chunks of a window.
-    pub(super) fn span(&self, window: &Arc<Window>, chunks: Chunks) -> Span {
-        Span { window: Arc::clone(window), chunks, number: self.reserve() }
+    pub(super) fn span(&self, window: &Arc<Window>, chunks: Chunks, compression: Compression) -> Span {
+        Span { compression, window: Arc::clone(window), chunks, number: self.reserve() }
     }
 
     /// Stores what is new of a span.
     pub(super) fn store(&self, run: &Run<'_>, span: &Span) -> Result<()> {
-        let mut builder = run.packer.builder();
+        let mut builder = run.packer.builder(span.compression);
         let extents = span.chunks.iter().map(|&(start, end)| {
             let bytes = span.window.bytes().get(start..end).unwrap_or_default();
             let length = u32::try_from(bytes.len()).map_err(|_| Error::Internal("a chunk of 4 GiB".to_owned()))?;

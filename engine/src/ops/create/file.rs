@@ -4,12 +4,13 @@
 //! they are read, and an id of other bytes would be a lie.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use rayon::Scope;
 
 use crate::chunker::{self, ChunkerProfile, Cutter, PreviousCut};
 use crate::clock;
+use crate::compress::Compression;
 use crate::error::{Error, FileError, Result};
 use crate::format::list::Extent;
 use crate::meta::{Attributes, Chunking, Content, LinkId, Node, NodeKind, Stamp};
@@ -72,7 +73,7 @@ impl Job {
             attributes: Mutex::new(Some(attributes)),
             extents: Extents::new(run),
             waiting: AtomicUsize::new(1),
-            chunking: Mutex::new(Chunking::None),
+            handling: OnceLock::new(),
             failed: Mutex::new(None),
             job: self,
         });
@@ -141,12 +142,19 @@ struct Reading {
     file: SourceFile,
     began: crate::meta::Timestamp,
     attributes: Mutex<Option<Attributes>>,
-    chunking: Mutex<Chunking>,
+    handling: OnceLock<Handling>,
     extents: Extents,
     /// Spans that are not done, and one for the reading itself.
     waiting: AtomicUsize,
     /// Why the source could not be read to its end.
     failed: Mutex<Option<FileError>>,
+}
+
+/// How a file's bytes are cut and compressed: known when the first of them have been read.
+#[derive(Clone, Copy, Debug)]
+struct Handling {
+    chunking: Chunking,
+    compression: Compression,
 }
 
 /// Why reading ended early.
@@ -198,7 +206,10 @@ impl Reading {
         let head = head.get(..length).unwrap_or_default();
         let previous = self.job.previous.map(|(chunking, size)| PreviousCut { chunking, size });
         let chosen = chunker::choose(&profile, run.options.chunker, &self.job.path, self.job.stat.size, head, previous);
-        *lock(&self.chunking) = chosen;
+        let compression = run.packer.compression();
+        let of_database = chunker::is_of_database(chosen, &self.job.path, head);
+        let compression = if of_database { compression.for_database() } else { compression };
+        self.handling.get_or_init(|| Handling { chunking: chosen, compression });
         Cutter::new(run.repository.gear(), chosen).map_err(|error| Failure::Repository(Error::Usage(error.to_string())))
     }
 
@@ -211,6 +222,7 @@ impl Reading {
         start: u64,
         end: u64,
     ) -> Result<u64, Failure> {
+        let compression = self.handling.get().map_or_else(|| run.packer.compression(), |handling| handling.compression);
         let mut carried: Option<(Arc<Window>, usize, usize)> = None;
         let mut offset = start;
         loop {
@@ -238,7 +250,7 @@ impl Reading {
             let window = Arc::new(window);
             let bytes = window.bytes().get(..filled).unwrap_or_default();
             let used = cut(cutter, bytes, offset, last, |cut| match cut {
-                Cut::Chunks(chunks) => self.hand_out(run, scope, self.extents.span(&window, chunks)),
+                Cut::Chunks(chunks) => self.hand_out(run, scope, self.extents.span(&window, chunks, compression)),
                 Cut::Zeros(length) => self.extents.push(run, Extent::Zeros(length)),
             });
             let used = used.map_err(Failure::Repository)?;
@@ -286,7 +298,7 @@ impl Reading {
     /// The last span is done: what became of the file while it was read?
     fn complete(&self, run: &Run<'_>) -> Result<()> {
         let (size, mut content) = self.extents.finish(run)?;
-        let mut chunking = *lock(&self.chunking);
+        let mut chunking = self.handling.get().map_or(Chunking::None, |handling| handling.chunking);
         let failed = lock(&self.failed).take();
         let changed = match &failed {
             Some(_) => None,

@@ -74,7 +74,9 @@ fn read<'s>(
         let window = Arc::new(window);
         let bytes = window.bytes().get(..filled).unwrap_or_default();
         let used = cut(cutter, bytes, offset, is_last, |cut| match cut {
-            Cut::Chunks(chunks) => hand_out(run, scope, extents, extents.span(&window, chunks)),
+            Cut::Chunks(chunks) => {
+                hand_out(run, scope, extents, extents.span(&window, chunks, run.packer.compression()))
+            }
             Cut::Zeros(length) => extents.push(run, Extent::Zeros(length)),
         })?;
         if is_last {

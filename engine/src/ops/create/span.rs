@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::chunker::{Cutter, PieceKind};
+use crate::compress::Compression;
 use crate::ops::create::window::Window;
 
 /// About as many bytes of chunks are one span.
@@ -11,6 +12,8 @@ pub(super) const SPAN_BYTES: usize = 512 << 10;
 /// Chunks of a window.
 #[derive(Debug)]
 pub(super) struct Span {
+    /// How what is new of it is compressed.
+    pub(super) compression: Compression,
     pub(super) window: Arc<Window>,
     pub(super) chunks: Chunks,
     /// Its place among the spans of its file.

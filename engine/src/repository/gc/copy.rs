@@ -262,7 +262,7 @@ impl Copier<'_> {
         collected: &mut Collected,
     ) -> Result<()> {
         match self.reader.object(purpose, id) {
-            Ok(bytes) => self.add(purpose, Compression::default(), *id, &bytes, collected)?,
+            Ok(bytes) => self.add(purpose, self.packer.compression(), *id, &bytes, collected)?,
             Err(error) if error.is_loss() && claim != Claim::Owed => return Ok(()),
             Err(error) if error.is_loss() => {
                 lock(&self.lost).push((pack.id, *id));

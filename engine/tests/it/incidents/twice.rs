@@ -17,7 +17,7 @@ fn store_thrice(store: &MemoryStore) {
     let reader = Reader::new(&repository, Arc::clone(&index));
     let mut packer = Packer::new(&repository, index, Compression::default(), Verb::Create, "");
     for times in [2, 1] {
-        let mut builder = packer.builder();
+        let mut builder = packer.builder(packer.compression());
         for (purpose, id) in &objects {
             let bytes = reader.object(*purpose, id).unwrap();
             for _ in 0..times {
