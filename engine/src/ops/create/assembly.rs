@@ -210,10 +210,7 @@ impl Directory {
     }
 }
 
-fn encode_leaf(run: &Run<'_>, mut entries: Vec<Entry>) -> Result<(TreePart, ObjectId)> {
-    for entry in &mut entries {
-        store_long_xattrs(run, entry)?;
-    }
+fn encode_leaf(run: &Run<'_>, entries: Vec<Entry>) -> Result<(TreePart, ObjectId)> {
     let first = entries.first().map(|entry| entry.node.name.clone()).unwrap_or_default();
     let count = entries.len() as u64;
     let stamps = entries.iter().map(|entry| NodeStamp { stamp: entry.stamp, directory: entry.stamps }).collect();
@@ -224,14 +221,14 @@ fn encode_leaf(run: &Run<'_>, mut entries: Vec<Entry>) -> Result<(TreePart, Obje
 }
 
 /// Attributes that are too long to stand in the node become an object.
-pub(super) fn store_long_xattrs(run: &Run<'_>, entry: &mut Entry) -> Result<()> {
+pub(super) fn store_long_xattrs(run: &Run<'_>, path: &[u8], entry: &mut Entry) -> Result<()> {
     let xattrs = &entry.node.attributes.xattrs;
     if xattrs.is_empty() {
         return Ok(());
     }
     let encoded = encode_xattrs(xattrs);
     if encoded.len() > OBJECT_LIMIT || xattrs.len() > usize::from(u16::MAX) {
-        run.warn(&entry.node.name, "its extended attributes are not archived: together they are longer than 16 MiB");
+        run.warn(path, "its extended attributes are not archived: together they are longer than 16 MiB");
         entry.node.attributes.xattrs = Vec::new();
     } else if encoded.len() > INLINE_XATTRS {
         entry.xattrs = Some(run.put_meta(&encoded)?);

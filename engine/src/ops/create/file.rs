@@ -348,7 +348,7 @@ impl Reading {
 
 /// Fills the file's place, and those of its hard links that waited for it.
 fn finish(run: &Run<'_>, job: &Job, mut entry: Entry, status: char) -> Result<()> {
-    store_long_xattrs(run, &mut entry)?;
+    store_long_xattrs(run, &job.path, &mut entry)?;
     resolve_link(run, &job.stat, Some(&entry))?;
     run.count(status, &job.path, &entry.node);
     job.place.clone().fill(run, entry)

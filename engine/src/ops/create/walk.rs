@@ -104,7 +104,7 @@ impl<'s: 't, 'w, 't, 'e> Walk<'s, 'w, 't, 'e> {
             stamp: None,
             stamps: None,
         };
-        store_long_xattrs(self.run, &mut entry)?;
+        store_long_xattrs(self.run, &self.path, &mut entry)?;
         self.argument_directory(&Arc::new(directory), DirectoryWriter::new(None), parent)?;
         Ok(entry)
     }
@@ -321,7 +321,7 @@ impl<'s: 't, 'w, 't, 'e> Walk<'s, 'w, 't, 'e> {
             stamp: (trusted && !missing).then_some(stat.stamp()),
             stamps: None,
         };
-        store_long_xattrs(self.run, &mut entry)?;
+        store_long_xattrs(self.run, &self.path, &mut entry)?;
         self.run.count(if missing { 'E' } else { 'd' }, &self.path, &entry.node);
         place.prepare(entry)?;
         let inside = DirectoryWriter::new(Some(place));
@@ -418,7 +418,7 @@ impl<'s: 't, 'w, 't, 'e> Walk<'s, 'w, 't, 'e> {
         // The content was not read: what was believed of it is all that may be believed, whatever times it bears now.
         let stamp = before.stamp.stamp;
         let mut entry = Entry { node, xattrs, stamp, stamps: None };
-        store_long_xattrs(self.run, &mut entry)?;
+        store_long_xattrs(self.run, &self.path, &mut entry)?;
         crate::ops::create::file::resolve_link(self.run, stat, Some(&entry))?;
         self.run.count('U', &self.path, &entry.node);
         place.fill(self.run, entry)
@@ -461,7 +461,7 @@ impl<'s: 't, 'w, 't, 'e> Walk<'s, 'w, 't, 'e> {
         let place = writer.reserve(self.run, name)?;
         let attributes = self.run.attributes_without_opening(directory, source_name, &self.path, stat);
         let mut entry = Entry { node: node(name.to_vec(), attributes, kind, false), xattrs: None, stamp, stamps: None };
-        store_long_xattrs(self.run, &mut entry)?;
+        store_long_xattrs(self.run, &self.path, &mut entry)?;
         self.run.count(status, &self.path, &entry.node);
         place.fill(self.run, entry)
     }
