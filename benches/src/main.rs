@@ -47,6 +47,16 @@ enum Verb {
         #[arg(long, value_name = "DIR")]
         scratch: Option<PathBuf>,
     },
+    /// Open a repository, look objects up, and write what that cost
+    #[command(hide = true)]
+    LookUp {
+        /// The repository.
+        repository: PathBuf,
+        /// What opens it.
+        key_file: PathBuf,
+        /// Where its index is kept.
+        cache: PathBuf,
+    },
     /// Write so many pages, each of which is there once
     #[command(hide = true)]
     NumberedPages {
@@ -61,6 +71,9 @@ enum Verb {
         /// The only core that it may use.
         #[arg(long, value_name = "CORE")]
         core: Option<usize>,
+        /// Look at its private memory.
+        #[arg(long)]
+        private: bool,
         /// What to run.
         #[arg(last = true)]
         command: Vec<OsString>,
@@ -131,7 +144,7 @@ struct IndexArgs {
     #[arg(long, default_value_t = 20_000_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     objects: u64,
     /// How often to open; the median is shown
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     runs: u32,
     /// --memory of the archives that are made
     #[arg(long, value_name = "SIZE")]
@@ -199,7 +212,14 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<ExitCode> {
     match cli.verb {
-        Verb::Measure { result, core, command } => Ok(ExitCode::from(measure::measure_here(&result, core, &command)?)),
+        Verb::Measure { result, core, private, command } => {
+            Ok(ExitCode::from(measure::measure_here(&result, core, private, &command)?))
+        }
+        Verb::LookUp { repository, key_file, cache } => {
+            let opened = index::open_and_look_up(&repository, &key_file, &cache)?;
+            serde_json::to_writer(io::stdout().lock(), &opened)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Verb::NumberedPages { count } => {
             index::write_pages(count, io::stdout().lock())?;
             Ok(ExitCode::SUCCESS)

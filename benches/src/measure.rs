@@ -11,7 +11,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::time::TimeVal;
@@ -28,7 +28,7 @@ pub struct Cost {
     pub cpu_seconds: f64,
     /// Most memory that one of its processes had, mapped files included.
     pub peak_bytes: u64,
-    /// Most memory that it had for itself alone, looked at every 10 ms: anonymous, resident. 0 if it ended too soon to be seen.
+    /// Most memory that it had for itself alone, looked at every 10 ms: anonymous, resident. 0 if nobody asked, or it ended too soon.
     pub private_bytes: u64,
     /// Bytes that it asked the kernel for, from a disk or from memory; what it maps does not count.
     pub read_bytes: u64,
@@ -62,6 +62,8 @@ pub struct Invocation {
     pub folder: PathBuf,
     /// The only core that it may use.
     pub core: Option<usize>,
+    /// Whether to look at its private memory, which itself reads a little.
+    pub private: bool,
     /// Whose output it reads, if it reads any; arguments of this program.
     pub input: Option<Vec<OsString>>,
 }
@@ -96,6 +98,7 @@ pub fn run(invocation: &Invocation, log: &Path) -> Result<Cost> {
     let status = Command::new(program)
         .arg("measure")
         .args(core)
+        .args(invocation.private.then_some("--private"))
         .arg(&result)
         .arg("--")
         .args(&invocation.command)
@@ -108,7 +111,8 @@ pub fn run(invocation: &Invocation, log: &Path) -> Result<Cost> {
         .status()
         .context("cannot start the measuring process")?;
     if let Some(mut writer) = writer {
-        writer.wait().context("cannot wait for what writes its input")?;
+        let ended = writer.wait().context("cannot wait for what writes its input")?;
+        ensure!(ended.success(), "what writes its input failed: {ended}");
     }
     if !status.success() {
         let text = fs::read_to_string(log).unwrap_or_default();
@@ -121,14 +125,14 @@ pub fn run(invocation: &Invocation, log: &Path) -> Result<Cost> {
 }
 
 /// The small process: runs the command, writes its cost to `result`, and gives its exit code.
-pub fn measure_here(result: &Path, core: Option<usize>, command: &[OsString]) -> Result<u8> {
+pub fn measure_here(result: &Path, core: Option<usize>, private: bool, command: &[OsString]) -> Result<u8> {
     let (program, arguments) = command.split_first().context("no command")?;
     core.map_or(Ok(()), pin)?;
     let before = transferred();
     let watch = Stopwatch::start();
     let started = Command::new(program).args(arguments).spawn();
     let mut child = started.with_context(|| format!("cannot run {}", program.display()))?;
-    let watched = Private::watch(child.id());
+    let watched = private.then(|| Private::watch(child.id()));
     let status = child.wait().with_context(|| format!("cannot wait for {}", program.display()))?;
     let wall_seconds = watch.elapsed().as_secs_f64();
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).context("cannot ask what it used")?;
@@ -138,7 +142,7 @@ pub fn measure_here(result: &Path, core: Option<usize>, command: &[OsString]) ->
         cpu_seconds: cpu_seconds(&usage),
         // Linux gives KiB.
         peak_bytes: u64::try_from(usage.max_rss()).unwrap_or(0) << 10,
-        private_bytes: watched.peak(),
+        private_bytes: watched.map_or(0, Private::peak),
         read_bytes: after.0 - before.0,
         written_bytes: after.1 - before.1,
     };

@@ -148,6 +148,7 @@ impl Tool {
             environment: self.environment(&place.repository, &place.home),
             folder: folder.clone(),
             core: None,
+            private: false,
             input: None,
         };
         commands.into_iter().map(invocation).collect()

@@ -33,7 +33,9 @@ impl Read for Patient {
                 return Err(io::Error::other("interrupted"));
             }
             match poll(&mut [PollFd::new(&input, PollFlags::IN)], Some(&WAIT)) {
-                Ok(0) | Err(rustix::io::Errno::INTR) => {}
+                // Silent: whoever reads may have another reason to give up.
+                Ok(0) => return Err(io::ErrorKind::WouldBlock.into()),
+                Err(rustix::io::Errno::INTR) => {}
                 Ok(_) => return rustix::io::read(&input, &mut *buffer).map_err(io::Error::from),
                 Err(error) => return Err(error.into()),
             }

@@ -13,9 +13,9 @@ use std::str::FromStr;
 use zstd::bulk;
 use zstd::zstd_safe;
 
-/// The level of zstd when none is named: as fast as `tar | zstd -1` with everything else that a create does, and smaller (docs/performance.md).
+/// The level of zstd when none is named: with it a create takes about as long as `tar | zstd -1 -T2`, and stores less (docs/performance.md).
 pub const DEFAULT_LEVEL: i8 = 2;
-/// The level for databases when none is named: of their pages and logs it makes a fifth less, and a night has few of them.
+/// The level for databases when none is named: of PostgreSQL's logs it makes a fifth less, and a night has little of a database.
 pub const DATABASE_LEVEL: i8 = 3;
 
 const LEAST_LEVEL: i8 = -50;
@@ -183,8 +183,8 @@ struct Compressors {
 }
 
 impl Compressors {
-    /// Sample, confirmation and the level asked; more only if one process uses several settings.
-    const KEPT: usize = 4;
+    /// Sample, confirmation, and two levels by default; more only if one process uses several settings.
+    const KEPT: usize = 5;
 
     fn at(&mut self, level: i8) -> Option<&mut bulk::Compressor<'static>> {
         if !self.by_level.iter().any(|(known, _)| *known == level) {

@@ -15,7 +15,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use rustix::fs::{Mode, OFlags, openat};
 use serde::Serialize;
-use vault_engine::chunker::{ChunkerProfile, ChunkerRequest, Cutter, Gear, HEAD_BYTES, PieceKind, choose};
+use vault_engine::chunker::{
+    ChunkerProfile, ChunkerRequest, Cutter, Gear, HEAD_BYTES, PieceKind, choose, is_of_database,
+};
 use vault_engine::clock::Stopwatch;
 use vault_engine::compress::Compression;
 use vault_engine::crypto::{KeyRing, Purpose, SecretKey, Subkey};
@@ -24,6 +26,7 @@ use vault_engine::format::config::Profile;
 use vault_engine::format::file::{Class, FileCipher};
 use vault_engine::format::verify::{Verify, open_sealed, open_sealed_head, recompute_ids};
 use vault_engine::id::{DomainId, ObjectId};
+use vault_engine::meta::Chunking;
 
 /// As `create` reads large files.
 const WINDOW_BYTES: usize = 8 << 20;
@@ -203,9 +206,12 @@ impl<'k> Files<'k> {
             self.blocks.stages.read.bytes += read as u64;
             let filled = carried + read;
             let is_last = read < wanted || read == left;
-            let cutter = match &mut cutter {
-                Some(cutter) => cutter,
-                None => cutter.insert(Cutter::new(&keys.gear, self.chunking(path, size, filled))?),
+            let cutter = if let Some(cutter) = &mut cutter {
+                cutter
+            } else {
+                let (chunking, compression) = self.handling(path, size, filled);
+                self.blocks.compress_as(compression)?;
+                cutter.insert(Cutter::new(&keys.gear, chunking)?)
             };
             let used = self.cut(cutter, filled, offset, is_last);
             self.collect()?;
@@ -219,11 +225,15 @@ impl<'k> Files<'k> {
         Ok(())
     }
 
-    fn chunking(&self, path: &Path, size: u64, filled: usize) -> vault_engine::meta::Chunking {
+    /// How `create` cuts and compresses it.
+    fn handling(&self, path: &Path, size: u64, filled: usize) -> (Chunking, Compression) {
         let Profile { cdc_log2, page_log2, smallest_paged, .. } = self.keys.profile;
         let profile = ChunkerProfile { cdc_log2, page_log2, smallest_paged };
         let head = self.window.get(..filled.min(HEAD_BYTES)).unwrap_or_default();
-        choose(&profile, ChunkerRequest::Auto, path.as_os_str().as_bytes(), size, head, None)
+        let path = path.as_os_str().as_bytes();
+        let chunking = choose(&profile, ChunkerRequest::Auto, path, size, head, None);
+        let shipped = Compression::default();
+        (chunking, if is_of_database(chunking, path, head) { shipped.for_database() } else { shipped })
     }
 
     /// The chunks of the window, zeros left out; gives how many bytes were used.
@@ -279,6 +289,7 @@ fn read_full(file: &File, buffer: &mut [u8], offset: u64) -> std::io::Result<usi
 /// New chunks on their way to the disk, and back for a check.
 struct Blocks<'k> {
     keys: &'k Keys,
+    compression: Compression,
     entries: Vec<Entry>,
     plain: Vec<u8>,
     sealed: File,
@@ -293,6 +304,7 @@ impl<'k> Blocks<'k> {
         let made = File::options().read(true).write(true).create_new(true).open(sealed);
         Ok(Self {
             keys,
+            compression: Compression::default(),
             entries: Vec::new(),
             plain: Vec::new(),
             sealed: made.with_context(|| format!("cannot make {}", sealed.display()))?,
@@ -300,6 +312,15 @@ impl<'k> Blocks<'k> {
             lengths: Vec::new(),
             stages: Stages::default(),
         })
+    }
+
+    /// No block has chunks of two settings.
+    fn compress_as(&mut self, compression: Compression) -> Result<()> {
+        if self.compression != compression {
+            self.flush()?;
+            self.compression = compression;
+        }
+        Ok(())
     }
 
     /// Small chunks together, large ones alone.
@@ -331,7 +352,7 @@ impl<'k> Blocks<'k> {
         let Keys { ring, cipher, opener, .. } = self.keys;
         let ordinal = u32::try_from(self.lengths.len())?;
         let content = BlockContent { entries, plain };
-        let block = self.stages.compress.time(plain.len(), || compress_block(&content, Compression::default()))?;
+        let block = self.stages.compress.time(plain.len(), || compress_block(&content, self.compression))?;
         let length = block.sealed_length();
         let sealed = self.stages.seal.time(length, || block.seal(cipher, ordinal, BlockKind::Objects))?;
         self.stages.verify.time(plain.len(), || {

@@ -159,5 +159,5 @@ fn invocation(tool: &Tool, place: &Place, words: Vec<OsString>) -> Invocation {
         with_key_file(&mut environment, &home);
     }
     let command = std::iter::once(tool.program().into()).chain(words).collect();
-    Invocation { command, environment, folder: home, core: None, input: None }
+    Invocation { command, environment, folder: home, core: None, private: false, input: None }
 }

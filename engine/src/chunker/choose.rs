@@ -75,8 +75,8 @@ pub fn is_of_database(chunking: Chunking, path: &[u8], head: &[u8]) -> bool {
 
 /// A write-ahead log of PostgreSQL: `pg_wal/000000010000000000000001`.
 fn is_postgres_log(path: &[u8], name: &[u8]) -> bool {
-    let folder = path.strip_suffix(name).and_then(|path| path.strip_suffix(b"/")).unwrap_or_default();
-    let in_place = [b"pg_wal".as_slice(), b"pg_xlog"].iter().any(|place| folder.ends_with(place));
+    let folder = path.split(|byte| *byte == b'/').rev().nth(1);
+    let in_place = folder.is_some_and(|folder| folder == b"pg_wal" || folder == b"pg_xlog");
     in_place && name.len() == 24 && name.iter().all(u8::is_ascii_hexdigit)
 }
 
@@ -100,7 +100,7 @@ fn is_kept(profile: ChunkerProfile, previous: PreviousCut, size: u64) -> bool {
 
 /// Stands for a page size that the file does not tell.
 const UNTOLD: u8 = 0;
-/// Stores that write whole multiples of 4 KiB, at any of them; and the smallest page that is cut.
+/// The blocks of stores that write at any multiple of 4 KiB. A page that is told to be smaller is cut like these.
 const BLOCK_LOG2: u8 = 12;
 /// A file of so many bytes is not cut finer than the profile says: 4 KiB of it cost 113 bytes of trailer, index and list.
 const FINE_BYTES: u64 = 64 << 30;

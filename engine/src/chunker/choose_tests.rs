@@ -123,7 +123,12 @@ fn pages_and_logs_belong_to_a_database() {
     assert!(is_of_database(BY_PAGE, b"any", b""));
     assert!(log("data/pg_wal/0000000100000000000000A1", b"") && log("pg_xlog/000000010000000000000001", b""));
     assert!(log("app.db-wal", &[0x37, 0x7F, 6, 0x82, 0]) && log("app.db-wal", &[0x37, 0x7F, 6, 0x83, 0]));
-    assert!(!log("pg_wal/archive_status", b"") && !log("x/0000000100000000000000A1", b"") && !log("text", b"text"));
+    assert!(
+        !log("pg_wal/archive_status", b"")
+            && !log("my_pg_wal/0000000100000000000000A1", b"")
+            && !log("x/0000000100000000000000A1", b"")
+            && !log("text", b"text")
+    );
 }
 
 #[test]

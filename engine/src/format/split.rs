@@ -40,13 +40,9 @@ impl<T> Splitter<T> {
     }
 
     /// How many items wait for their part to be complete.
-    pub fn len(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
         self.open.len()
-    }
-
-    /// Whether none does.
-    pub fn is_empty(&self) -> bool {
-        self.open.is_empty()
     }
 
     /// The part that is open, if it holds anything.

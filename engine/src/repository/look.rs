@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use crate::clock;
 use crate::error::{Error, Result};
 use crate::format::file::Class;
 use crate::format::records::GcRecord;
 use crate::id::{ArchiveId, FileId, PackId};
+use crate::meta::Timestamp;
 use crate::repository::{Core, decoded};
 use crate::store::{Key, Kind};
 
@@ -22,6 +24,8 @@ pub struct Look {
     pub segments: BTreeMap<FileId, u64>,
     /// Packs and their sizes.
     pub packs: BTreeMap<PackId, u64>,
+    /// A time before the segments were listed, by the clock of file systems.
+    pub begun: Option<Timestamp>,
 }
 
 impl Look {
@@ -34,6 +38,7 @@ impl Look {
 
     /// The second half of a look: `index/`, and only then `packs/`.
     pub(crate) fn list_index_and_packs(&mut self, core: &Core) -> Result<()> {
+        self.begun = Some(clock::file_system_now());
         self.segments =
             listed_ids(core, Kind::Index)?.into_iter().map(|(id, size)| (FileId::from_bytes(id), size)).collect();
         self.list_packs(core)

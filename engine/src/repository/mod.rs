@@ -165,7 +165,7 @@ impl Repository {
     /// Loads the index and adds what packs hold that no segment names, read from the packs themselves: for readers that miss something.
     pub(crate) fn load_index_with_orphans(&self) -> Result<Index> {
         let look = Look::index_for_check(&self.core)?;
-        let index = self.load_index_of(&look)?;
+        let mut index = self.load_index_of(&look)?;
         index.add_unnamed(&rebuild::orphans(&self.core, &look, &index)?)?;
         Ok(index)
     }

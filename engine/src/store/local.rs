@@ -232,7 +232,7 @@ impl Store for LocalStore {
         }
     }
 
-    fn forget(&self, key: &Key) {
+    fn uncache(&self, key: &Key) {
         if let Some(file) = place(key).ok().and_then(|(_, path)| self.root.open_file(&path).ok()) {
             let _ = rustix::fs::fadvise(&file, 0, None, Advice::DontNeed);
         }

@@ -201,7 +201,7 @@ pub trait Store: Debug + Send + Sync {
     fn list(&self, kind: Kind) -> StoreResult<Vec<Listed>>;
 
     /// Nobody will read a file again soon: the system may use the memory that caches it for something else. Only advice.
-    fn forget(&self, _key: &Key) {}
+    fn uncache(&self, _key: &Key) {}
 
     /// Makes sure that a file that a listing showed is durable, whoever put it: its writer may have been killed before it was.
     fn settle(&self, _key: &Key) -> StoreResult<()> {

@@ -73,11 +73,11 @@ proptest! {
     fn many_threads_make_the_archive_that_one_makes(
         large in prop::collection::vec(prop::collection::vec(piece(), 0..6), 1..4),
         small in prop::collection::vec(0usize..40_000, 0..300),
-        paged in any::<bool>(),
+        extension in prop_oneof![Just("bin"), Just("ibd"), Just("mmap")],
     ) {
         let volume = TempDir::new().unwrap();
         for (number, pieces) in large.iter().enumerate() {
-            let name = if paged { format!("{number}.db") } else { format!("{number}.bin") };
+            let name = format!("{number}.{extension}");
             write(&volume.path().join(name), pieces);
         }
         fs::create_dir(volume.path().join("small")).unwrap();
@@ -93,7 +93,7 @@ proptest! {
             let options = RestoreOptions { target: target.path().to_owned(), jobs: Some(jobs), ..RestoreOptions::default() };
             restore(&repository, &together, &options, &Silent).unwrap();
             for number in 0..large.len() {
-                let name = if paged { format!("{number}.db") } else { format!("{number}.bin") };
+                let name = format!("{number}.{extension}");
                 let source = volume.path().join(&name);
                 let restored = sample::inside(target.path(), &source);
                 prop_assert!(fs::read(&source).unwrap() == fs::read(restored).unwrap(), "{}", name);

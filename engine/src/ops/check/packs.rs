@@ -64,7 +64,7 @@ impl Reading<'_> {
             // Before the lock is taken: what an argument computes is computed under its receiver's lock.
             let result = check.run()?;
             // Read in pieces, it would push a database's pages out of memory.
-            self.repository.store().forget(&Key::pack(pack.id));
+            self.repository.store().uncache(&Key::pack(pack.id));
             lock(&results).push((result, pack.size));
             if let Some(counters) = self.monitor.counters() {
                 Counters::add(&counters.bytes, pack.size);

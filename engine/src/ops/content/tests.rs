@@ -82,7 +82,7 @@ fn little_is_in_memory_however_long_the_list() {
     for number in 0..200_000u64 {
         let id = ObjectId::from_bytes(*blake3::hash(&number.to_le_bytes()).as_bytes());
         writer.push(Extent::Chunk { id, length: 4096 }, put).unwrap();
-        let held = writer.extents.open.len() + writer.parts.iter().map(|row| row.open.len()).sum::<usize>();
+        let held = writer.extents.open.waiting() + writer.parts.iter().map(|row| row.open.waiting()).sum::<usize>();
         most = most.max(held);
     }
     assert!(writer.parts.len() >= 2 && most < 255 * 4, "{most} items held");

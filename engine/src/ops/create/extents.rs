@@ -10,7 +10,7 @@ use crate::format::list::Extent;
 use crate::meta::Content;
 use crate::ops::content::ListWriter;
 use crate::ops::create::run::Run;
-use crate::ops::create::span::{Chunks, Span};
+use crate::ops::create::span::{Span, SpanPiece};
 use crate::ops::create::window::Window;
 use crate::sync::{lock, try_lock};
 
@@ -55,21 +55,25 @@ impl Extents {
         spans.first + spans.waiting.len() - 1
     }
 
-    /// Adds an extent behind the last span.
-    pub(super) fn push(&self, run: &Run<'_>, extent: Extent) -> Result<()> {
+    /// Adds a hole behind the last span.
+    pub(super) fn push_hole(&self, run: &Run<'_>, length: u64) -> Result<()> {
         let number = self.reserve();
-        self.fill(run, number, vec![extent])
+        self.fill(run, number, vec![Extent::Hole(length)])
     }
 
-    /// The next span: these chunks of a window.
-    pub(super) fn span(&self, window: &Arc<Window>, chunks: Chunks, compression: Compression) -> Span {
-        Span { compression, window: Arc::clone(window), chunks, number: self.reserve() }
+    /// The next span: these pieces of a window.
+    pub(super) fn span(&self, window: &Arc<Window>, pieces: Vec<SpanPiece>, compression: Compression) -> Span {
+        Span { compression, window: Arc::clone(window), pieces, number: self.reserve() }
     }
 
     /// Stores what is new of a span.
     pub(super) fn store(&self, run: &Run<'_>, span: &Span) -> Result<()> {
         let mut builder = run.packer.builder(span.compression);
-        let extents = span.chunks.iter().map(|&(start, end)| {
+        let extents = span.pieces.iter().map(|piece| {
+            let (start, end) = match *piece {
+                SpanPiece::Chunk(start, end) => (start, end),
+                SpanPiece::Zeros(length) => return Ok(Extent::Zeros(length)),
+            };
             let bytes = span.window.bytes().get(start..end).unwrap_or_default();
             let length = u32::try_from(bytes.len()).map_err(|_| Error::Internal("a chunk of 4 GiB".to_owned()))?;
             Ok(Extent::Chunk { id: run.put_chunk(&mut builder, bytes)?, length })
@@ -84,9 +88,8 @@ impl Extents {
         {
             let mut spans = lock(&self.spans);
             let at = number.checked_sub(spans.first);
-            if let Some(place) = at.and_then(|at| spans.waiting.get_mut(at)) {
-                *place = Some(extents);
-            }
+            let place = at.and_then(|at| spans.waiting.get_mut(at)).filter(|place| place.is_none());
+            *place.ok_or_else(|| Error::Internal("a span without a place".to_owned()))? = Some(extents);
         }
         // Whoever has the list takes this span along, or looks again when it has let go: nobody waits.
         while lock(&self.spans).is_first_done() {
@@ -110,6 +113,9 @@ impl Extents {
     pub(super) fn finish(&self, run: &Run<'_>) -> Result<(u64, Content)> {
         let mut list = lock(&self.list);
         self.drain(run, &mut list)?;
+        if !lock(&self.spans).waiting.is_empty() {
+            return Err(Error::Internal("a file whose spans are not all done".to_owned()));
+        }
         let list = std::mem::replace(&mut *list, ListWriter::new(run.repository.profile().list_split));
         Ok((list.size(), list.finish(&mut |bytes| run.put_meta(bytes))?))
     }

@@ -3,8 +3,9 @@
 //! The id is computed over the bytes that are compressed and sealed, in the same buffer: a database may rewrite its pages while
 //! they are read, and an id of other bytes would be a lie.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use rayon::Scope;
 
@@ -12,12 +13,12 @@ use crate::chunker::{self, ChunkerProfile, Cutter, PreviousCut};
 use crate::clock;
 use crate::compress::Compression;
 use crate::error::{Error, FileError, Result};
-use crate::format::list::Extent;
 use crate::meta::{Attributes, Chunking, Content, LinkId, Node, NodeKind, Stamp};
 use crate::ops::create::assembly::{Entry, Place, store_long_xattrs};
 use crate::ops::create::extents::Extents;
-use crate::ops::create::run::{Link, Run, link_key};
-use crate::ops::create::span::{Cut, SPAN_BYTES, Span, cut};
+use crate::ops::create::links::First;
+use crate::ops::create::run::Run;
+use crate::ops::create::span::{SPAN_BYTES, Span, cut};
 use crate::ops::create::window::Window;
 use crate::source::{FileSystemTrust, SourceDir, SourceFile, Stat};
 use crate::sync::lock;
@@ -43,7 +44,8 @@ pub(super) struct Job {
     pub(super) previous: Option<(Chunking, u64)>,
     /// `A` or `M`.
     pub(super) status: char,
-    pub(super) link: Option<LinkId>,
+    /// Set if it is the first of a group of hard links.
+    pub(super) first: Option<First>,
 }
 
 impl Job {
@@ -73,7 +75,7 @@ impl Job {
             attributes: Mutex::new(Some(attributes)),
             extents: Extents::new(run),
             waiting: AtomicUsize::new(1),
-            handling: OnceLock::new(),
+            chunking: Mutex::new(Chunking::None),
             failed: Mutex::new(None),
             job: self,
         });
@@ -85,10 +87,16 @@ impl Job {
         Reading::release(&reading, run)
     }
 
+    fn link(&self) -> Option<LinkId> {
+        self.first.as_ref().map(|first| first.id)
+    }
+
     fn vanished(self, run: &Run<'_>) -> Result<()> {
         run.warn(&self.path, "disappeared before it could be read");
         run.monitor.entry('E', &self.path);
-        resolve_link(run, &self.stat, None)?;
+        if let Some(first) = &self.first {
+            run.links.resolve(run, first, &self.stat, None)?;
+        }
         self.place.vanish(run)
     }
 
@@ -99,7 +107,7 @@ impl Job {
             size: self.stat.size,
             chunking: Chunking::None,
             content: Content::Missing,
-            link: self.link,
+            link: self.link(),
         };
         let entry =
             Entry { node: node(self.name.clone(), attributes, kind, true), xattrs: None, stamp: None, stamps: None };
@@ -142,19 +150,12 @@ struct Reading {
     file: SourceFile,
     began: crate::meta::Timestamp,
     attributes: Mutex<Option<Attributes>>,
-    handling: OnceLock<Handling>,
+    chunking: Mutex<Chunking>,
     extents: Extents,
     /// Spans that are not done, and one for the reading itself.
     waiting: AtomicUsize,
     /// Why the source could not be read to its end.
     failed: Mutex<Option<FileError>>,
-}
-
-/// How a file's bytes are cut and compressed: known when the first of them have been read.
-#[derive(Clone, Copy, Debug)]
-struct Handling {
-    chunking: Chunking,
-    compression: Compression,
 }
 
 /// Why reading ended early.
@@ -180,11 +181,11 @@ impl Reading {
         for data in self.file.extents(size) {
             let data = data?;
             self.push_hole(run, data.start - position)?;
-            let cutter = match &mut cutter {
-                Some(cutter) => cutter,
-                None => cutter.insert(self.cutter(run)?),
+            let (cutter, compression) = match &mut cutter {
+                Some(known) => known,
+                None => cutter.insert(self.handling(run)?),
             };
-            position = self.read_extent(run, scope, cutter, data.start, data.end)?;
+            position = self.read_extent(run, scope, cutter, *compression, data.start..data.end)?;
             if position < data.end {
                 // It became shorter while it was read; `finish` sees that by its stat.
                 return Ok(());
@@ -193,8 +194,8 @@ impl Reading {
         self.push_hole(run, size - position)
     }
 
-    /// Chooses how to cut by place, size, first bytes and by how the parent did it.
-    fn cutter<'r>(&self, run: &'r Run<'r>) -> Result<Cutter<'r>, Failure> {
+    /// Chooses how to cut and compress by place, size, first bytes and by how the parent did it.
+    fn handling<'r>(&self, run: &'r Run<'r>) -> Result<(Cutter<'r>, Compression), Failure> {
         let mut head = [0; HEAD_BYTES];
         let length = self.file.read_at(&mut head, 0)?;
         let profile = run.repository.profile();
@@ -209,8 +210,10 @@ impl Reading {
         let compression = run.packer.compression();
         let of_database = chunker::is_of_database(chosen, &self.job.path, head);
         let compression = if of_database { compression.for_database() } else { compression };
-        self.handling.get_or_init(|| Handling { chunking: chosen, compression });
-        Cutter::new(run.repository.gear(), chosen).map_err(|error| Failure::Repository(Error::Usage(error.to_string())))
+        *lock(&self.chunking) = chosen;
+        let cutter = Cutter::new(run.repository.gear(), chosen);
+        let cutter = cutter.map_err(|error| Failure::Repository(Error::Usage(error.to_string())))?;
+        Ok((cutter, compression))
     }
 
     /// Reads one run of data; gives the offset behind the last byte that was there.
@@ -219,10 +222,9 @@ impl Reading {
         run: &'s Run<'s>,
         scope: &Scope<'s>,
         cutter: &mut Cutter<'_>,
-        start: u64,
-        end: u64,
+        compression: Compression,
+        Range { start, end }: Range<u64>,
     ) -> Result<u64, Failure> {
-        let compression = self.handling.get().map_or_else(|| run.packer.compression(), |handling| handling.compression);
         let mut carried: Option<(Arc<Window>, usize, usize)> = None;
         let mut offset = start;
         loop {
@@ -249,9 +251,8 @@ impl Reading {
             let last = got < wanted || got == left;
             let window = Arc::new(window);
             let bytes = window.bytes().get(..filled).unwrap_or_default();
-            let used = cut(cutter, bytes, offset, last, |cut| match cut {
-                Cut::Chunks(chunks) => self.hand_out(run, scope, self.extents.span(&window, chunks, compression)),
-                Cut::Zeros(length) => self.extents.push(run, Extent::Zeros(length)),
+            let used = cut(cutter, bytes, offset, last, |pieces| {
+                self.hand_out(run, scope, self.extents.span(&window, pieces, compression))
             });
             let used = used.map_err(Failure::Repository)?;
             offset += used as u64;
@@ -263,7 +264,7 @@ impl Reading {
     }
 
     fn push_hole(&self, run: &Run<'_>, length: u64) -> Result<(), Failure> {
-        let pushed = if length > 0 { self.extents.push(run, Extent::Hole(length)) } else { Ok(()) };
+        let pushed = if length > 0 { self.extents.push_hole(run, length) } else { Ok(()) };
         pushed.map_err(Failure::Repository)
     }
 
@@ -298,7 +299,7 @@ impl Reading {
     /// The last span is done: what became of the file while it was read?
     fn complete(&self, run: &Run<'_>) -> Result<()> {
         let (size, mut content) = self.extents.finish(run)?;
-        let mut chunking = self.handling.get().map_or(Chunking::None, |handling| handling.chunking);
+        let mut chunking = *lock(&self.chunking);
         let failed = lock(&self.failed).take();
         let changed = match &failed {
             Some(_) => None,
@@ -312,7 +313,7 @@ impl Reading {
         }
         let stamp = if failed.is_none() && changed.is_none() { self.stamp(run) } else { None };
         let size = if failed.is_some() { self.job.stat.size } else { size };
-        let kind = NodeKind::File { size, chunking, content, link: self.job.link };
+        let kind = NodeKind::File { size, chunking, content, link: self.job.link() };
         let attributes = lock(&self.attributes).take().unwrap_or_default();
         let mut node = node(self.job.name.clone(), attributes, kind, failed.is_some());
         node.changed = changed.is_some();
@@ -349,40 +350,9 @@ impl Reading {
 /// Fills the file's place, and those of its hard links that waited for it.
 fn finish(run: &Run<'_>, job: &Job, mut entry: Entry, status: char) -> Result<()> {
     store_long_xattrs(run, &job.path, &mut entry)?;
-    resolve_link(run, &job.stat, Some(&entry))?;
+    if let Some(first) = &job.first {
+        run.links.resolve(run, first, &job.stat, Some(&entry))?;
+    }
     run.count(status, &job.path, &entry.node);
     job.place.clone().fill(run, entry)
-}
-
-/// Tells the other members of a group what the first one became; without an entry they vanish with it.
-pub(super) fn resolve_link(run: &Run<'_>, stat: &Stat, entry: Option<&Entry>) -> Result<()> {
-    if stat.links < 2 {
-        return Ok(());
-    }
-    let key = link_key(stat);
-    let waiting = {
-        let mut links = lock(&run.links);
-        let waiting = match links.remove(&key) {
-            Some(Link::Reading(waiting)) => waiting,
-            Some(Link::Done { .. }) | None => Vec::new(),
-        };
-        let met = u32::try_from(waiting.len()).unwrap_or(u32::MAX).saturating_add(1);
-        let left = stat.links.saturating_sub(met);
-        if let Some(entry) = entry.filter(|_| left > 0) {
-            links.insert(key, Link::Done { entry: Box::new(entry.clone()), left });
-        }
-        waiting
-    };
-    for (place, path) in waiting {
-        if let Some(entry) = entry {
-            let mut entry = entry.clone();
-            entry.node.name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default().to_vec();
-            run.count('A', &path, &entry.node);
-            place.fill(run, entry)?;
-        } else {
-            run.warn(&path, "not archived: it is a hard link of a file that disappeared before it could be read");
-            place.vanish(run)?;
-        }
-    }
-    Ok(())
 }

@@ -10,13 +10,12 @@ use rayon::Scope;
 use crate::chunker::Cutter;
 use crate::clock;
 use crate::error::{Error, Result};
-use crate::format::list::Extent;
 use crate::meta::{Attributes, Chunking, Node, NodeKind};
 use crate::ops::create::assembly::{Entry, Place};
 use crate::ops::create::extents::Extents;
 use crate::ops::create::file::WINDOW_BYTES;
 use crate::ops::create::run::Run;
-use crate::ops::create::span::{Cut, Span, cut};
+use crate::ops::create::span::{Span, cut};
 use crate::ops::create::window::Window;
 
 /// Reads a stream to its end.
@@ -64,20 +63,18 @@ fn read<'s>(
     let mut offset = 0;
     while !run.stopped() {
         let carry = carried.as_ref().map_or(0, |(_, range)| range.len());
-        let mut window = run.windows.take(carry + WINDOW_BYTES);
+        let wanted = WINDOW_BYTES - carry.min(WINDOW_BYTES / 2);
+        let mut window = run.windows.take(carry + wanted);
         let (front, space) = window.bytes_mut().split_at_mut_checked(carry).unwrap_or_default();
         if let Some((before, range)) = carried.take() {
             front.copy_from_slice(before.bytes().get(range).unwrap_or_default());
         }
-        let got = read_full(run, input, space.get_mut(..WINDOW_BYTES).unwrap_or_default())?;
-        let (filled, is_last) = (carry + got, got < WINDOW_BYTES);
+        let got = read_full(run, input, space.get_mut(..wanted).unwrap_or_default())?;
+        let (filled, is_last) = (carry + got, got < wanted);
         let window = Arc::new(window);
         let bytes = window.bytes().get(..filled).unwrap_or_default();
-        let used = cut(cutter, bytes, offset, is_last, |cut| match cut {
-            Cut::Chunks(chunks) => {
-                hand_out(run, scope, extents, extents.span(&window, chunks, run.packer.compression()))
-            }
-            Cut::Zeros(length) => extents.push(run, Extent::Zeros(length)),
+        let used = cut(cutter, bytes, offset, is_last, |pieces| {
+            hand_out(run, scope, extents, extents.span(&window, pieces, run.packer.compression()))
         })?;
         if is_last {
             break;
@@ -105,13 +102,15 @@ fn hand_out<'s>(run: &'s Run<'_>, scope: &Scope<'s>, extents: &'s Extents, span:
     Ok(())
 }
 
+/// Reads until the space is full or the stream ends. A reader that says [`ErrorKind::WouldBlock`] is asked again: it has been silent for a
+/// while, and the run may have failed meanwhile.
 fn read_full(run: &Run<'_>, input: &mut dyn Read, mut space: &mut [u8]) -> Result<usize> {
     let wanted = space.len();
-    while !space.is_empty() {
+    while !space.is_empty() && !run.stopped() {
         match input.read(space) {
             Ok(0) => break,
             Ok(got) => space = space.get_mut(got..).unwrap_or_default(),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
             Err(_) if run.stopped() => return Err(Error::Interrupted),
             Err(error) => return Err(Error::NoSource(format!("standard input failed: {error}"))),
         }

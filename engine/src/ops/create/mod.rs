@@ -31,6 +31,7 @@ mod extents;
 mod file;
 mod input;
 mod known;
+mod links;
 mod parent;
 mod paths;
 mod preview;

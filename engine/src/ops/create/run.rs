@@ -1,6 +1,5 @@
 //! What every thread of one create shares.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -13,7 +12,8 @@ use crate::id::ObjectId;
 use crate::meta::{Attributes, Content, Node, NodeKind, Timestamp, Xattr};
 use crate::ops::content::{InList, walk_list};
 use crate::ops::create::CreateOptions;
-use crate::ops::create::assembly::{Entry, Place, RootTree};
+use crate::ops::create::assembly::RootTree;
+use crate::ops::create::links::Links;
 use crate::ops::create::window::WindowPool;
 use crate::progress::{Counters, Monitor};
 use crate::repository::{Index, PackSet, Packer, Reader, Repository, Stage, Stored};
@@ -40,35 +40,13 @@ pub(super) struct Run<'a> {
     pub(super) windows: WindowPool,
     /// Spans of large files that wait for a worker.
     pub(super) spans_waiting: AtomicUsize,
-    pub(super) links: Mutex<HashMap<LinkKey, Link>>,
+    pub(super) links: Links,
     /// Where work on standard input runs: the workers' own threads.
     pub(super) pool: &'a rayon::ThreadPool,
     counts: Counts,
     warnings: Mutex<Vec<(Vec<u8>, String)>>,
     failed: Mutex<Option<Error>>,
     root: Mutex<Option<RootTree>>,
-}
-
-/// Device, inode and time of status change: an inode number that is used again in the midst of a run is another file.
-pub(super) type LinkKey = (u64, u64, Timestamp);
-
-/// What tells groups of hard links apart.
-pub(super) fn link_key(stat: &Stat) -> LinkKey {
-    (stat.device, stat.inode, stat.ctime)
-}
-
-/// A group of hard links: the first member is read, the others wait for it.
-#[derive(Debug)]
-pub(super) enum Link {
-    /// Being read; these wait.
-    Reading(Vec<(Place, Vec<u8>)>),
-    /// What the first member became, until all members have been met: a volume may be nothing but hard links.
-    Done {
-        /// It.
-        entry: Box<Entry>,
-        /// How many have not been met.
-        left: u32,
-    },
 }
 
 #[derive(Debug, Default)]
@@ -103,7 +81,7 @@ impl<'a> Run<'a> {
             file_systems: FileSystems::new(),
             windows: WindowPool::default(),
             spans_waiting: AtomicUsize::new(0),
-            links: Mutex::default(),
+            links: Links::default(),
             pool,
             counts: Counts::default(),
             warnings: Mutex::default(),

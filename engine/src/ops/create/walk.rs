@@ -10,12 +10,13 @@ use std::thread::Scope;
 use crate::clock;
 use crate::error::{Error, FileError, Result};
 use crate::id::ObjectId;
-use crate::meta::{Attributes, LinkId, NodeKind, Owner, Timestamp};
+use crate::meta::{Attributes, NodeKind, Owner, Timestamp};
 use crate::ops::create::Input;
 use crate::ops::create::argument::open_argument;
 use crate::ops::create::assembly::{DirectoryWriter, Entry, Place, store_long_xattrs};
 use crate::ops::create::batch::Batches;
 use crate::ops::create::file::{Job, attributes_now, node};
+use crate::ops::create::links::First;
 use crate::ops::create::parent::{Before, ParentDirectory, parent_below, same_status, unchanged};
 use crate::ops::create::paths::{PathSource, PathTree};
 use crate::ops::create::run::Run;
@@ -358,14 +359,13 @@ impl<'s: 't, 'w, 't, 'e> Walk<'s, 'w, 't, 'e> {
         writer: &mut DirectoryWriter,
     ) -> Result<()> {
         let place = writer.reserve(self.run, name)?;
-        let link = (stat.links > 1).then(|| self.link_id());
-        let link = match link {
-            Some(link) => match self.join_link(&stat, link, place.clone(), name)? {
-                Some(link) => Some(link),
-                None => return Ok(()),
-            },
-            None => None,
-        };
+        let mut first = None;
+        if stat.links > 1 {
+            first = self.join_link(&stat, &place, name)?;
+            if first.is_none() {
+                return Ok(());
+            }
+        }
         let mut previous = None;
         let mut status = 'A';
         if let Some(before) = before
@@ -376,7 +376,7 @@ impl<'s: 't, 'w, 't, 'e> Walk<'s, 'w, 't, 'e> {
             if unchanged(self.run.options.files_cache, &before, &stat)
                 && self.run.inherits(&before.node, before.xattrs)?
             {
-                return self.take_over(directory, source_name, &stat, before, link, place);
+                return self.take_over(directory, source_name, &stat, before, first, place);
             }
         }
         let job = Job {
@@ -388,7 +388,7 @@ impl<'s: 't, 'w, 't, 'e> Walk<'s, 'w, 't, 'e> {
             place,
             previous,
             status,
-            link,
+            first,
         };
         self.batch.push(job);
         Ok(())
@@ -401,7 +401,7 @@ impl<'s: 't, 'w, 't, 'e> Walk<'s, 'w, 't, 'e> {
         source_name: &[u8],
         stat: &Stat,
         before: Before,
-        link: Option<LinkId>,
+        first: Option<First>,
         place: Place,
     ) -> Result<()> {
         let same = same_status(&before, stat);
@@ -413,13 +413,15 @@ impl<'s: 't, 'w, 't, 'e> Walk<'s, 'w, 't, 'e> {
         }
         self.run.refresh_owners(&mut node.attributes, stat);
         if let NodeKind::File { link: old, .. } = &mut node.kind {
-            *old = link;
+            *old = first.map(|first| first.id);
         }
         // The content was not read: what was believed of it is all that may be believed, whatever times it bears now.
         let stamp = before.stamp.stamp;
         let mut entry = Entry { node, xattrs, stamp, stamps: None };
         store_long_xattrs(self.run, &self.path, &mut entry)?;
-        crate::ops::create::file::resolve_link(self.run, stat, Some(&entry))?;
+        if let Some(first) = &first {
+            self.run.links.resolve(self.run, first, stat, Some(&entry))?;
+        }
         self.run.count('U', &self.path, &entry.node);
         place.fill(self.run, entry)
     }

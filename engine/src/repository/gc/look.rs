@@ -80,10 +80,11 @@ pub(crate) fn look(
     let roots = manifests.read(repository, &listed)?;
     look.condemned.extend(&imagined.condemned);
     look.list_index_and_packs(core)?;
-    let index = Arc::new(repository.load_whole_index_of(&look)?);
+    let mut index = repository.load_whole_index_of(&look)?;
     if imagined.adopted {
         index.add_unnamed(&rebuild::orphans(core, &look, &index)?)?;
     }
+    let index = Arc::new(index);
     let live = Live::count(repository, &index, &roots, imagined.unreadable, monitor)?;
     let weights = weigh(&index, &live, &excused)?;
     Ok(View { look, listed, roots, index, live, excused, weights })

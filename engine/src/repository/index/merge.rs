@@ -5,8 +5,8 @@ use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 use std::fs;
 
+use super::folder::{CacheFolder, fresh_run_path};
 use super::run::{Run, RunBlock, RunEntry, RunPack, RunStreams, write_run};
-use super::{CacheFolder, fresh_run_path};
 use crate::crypto::SecretKey;
 use crate::error::{Error, Result};
 use crate::id::ObjectId;

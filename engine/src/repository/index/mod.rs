@@ -3,9 +3,8 @@
 //! Entries are hints. Which copy of an object counts is decided by the listings of `gc/` and `packs/` that a [`Look`] holds:
 //! a pack that is missing or has another size is absent, and one that a gc record names is condemned (docs/gc.md).
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -17,10 +16,13 @@ use crate::id::{FileId, ObjectId, PackId};
 use crate::repository::look::Look;
 use crate::sync::{lock, on_all_cores};
 
+mod folder;
 mod merge;
 mod run;
 mod scan;
 
+pub use folder::CacheFolder;
+use folder::{fresh_run_path, take_over};
 use run::{Run, RunContent};
 pub(super) use run::{RunBlock, RunEntry, RunPack};
 pub(crate) use scan::Slots;
@@ -66,36 +68,6 @@ struct LoadedRun {
     base: usize,
 }
 
-/// Where run files are kept: the user's cache, or a folder that goes with the process.
-#[derive(Debug)]
-pub struct CacheFolder {
-    path: PathBuf,
-    _temporary: Option<tempfile::TempDir>,
-}
-
-impl CacheFolder {
-    /// Uses `path`, made if needed and private to the user; a temporary folder without one.
-    pub fn open(path: Option<&Path>) -> Result<Self> {
-        use std::os::unix::fs::DirBuilderExt;
-        if let Some(path) = path {
-            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-            made.map_err(|source| Error::Local { action: "create the cache folder", path: path.to_owned(), source })?;
-            return Ok(Self { path: path.to_owned(), _temporary: None });
-        }
-        let temporary = tempfile::tempdir().map_err(|source| Error::Local {
-            action: "create a folder in",
-            path: std::env::temp_dir(),
-            source,
-        })?;
-        Ok(Self { path: temporary.path().to_owned(), _temporary: Some(temporary) })
-    }
-
-    /// Its path.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
 /// The index, with what the look it was made from says of every pack.
 pub struct Index {
     folder: Arc<CacheFolder>,
@@ -111,7 +83,7 @@ pub struct Index {
 /// The runs that this process adds stand behind those that were there.
 #[derive(Debug)]
 struct Growing {
-    /// How many were there: they stay as they are, and with them the slots of their entries.
+    /// How many were there, or came before the first that this process put: they stay as they are, and with them the slots of their entries.
     loaded: usize,
     /// A merge failed; they are searched one by one from then on.
     gave_up: bool,
@@ -130,7 +102,7 @@ impl Index {
     /// Loads the union of the segments that `look` lists. Runs in the folder that stand for listed segments are taken over, runs that
     /// stand for others are removed, and what is missing is read by `read`.
     pub fn load(folder: Arc<CacheFolder>, cache_key: SecretKey, look: &Look, read: &ReadSegment<'_>) -> Result<Self> {
-        let mut runs = take_over(&folder, &cache_key, &look.segments);
+        let mut runs = take_over(&folder, &cache_key, look);
         let known: HashSet<FileId> = runs.iter().flat_map(|run| run.segments().iter().copied()).collect();
         let missing: Vec<FileId> = look.segments.keys().filter(|id| !known.contains(id)).copied().collect();
         runs.extend(load_missing(&folder, &cache_key, &missing, read)?);
@@ -281,7 +253,7 @@ impl Index {
     }
 
     /// Adds packs that no segment names, for reading only: no archive may come to depend on what no segment names.
-    pub fn add_unnamed(&self, packs: &[IndexedPack]) -> Result<()> {
+    pub fn add_unnamed(&mut self, packs: &[IndexedPack]) -> Result<()> {
         if packs.is_empty() {
             return Ok(());
         }
@@ -376,32 +348,6 @@ fn hash_of(look: &Look) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-/// Opens the runs of the folder that stand for listed segments only, and removes the others.
-fn take_over(folder: &CacheFolder, cache_key: &SecretKey, listed: &BTreeMap<FileId, u64>) -> Vec<Run> {
-    let Ok(files) = fs::read_dir(folder.path()) else { return Vec::new() };
-    let mut runs: Vec<Run> = Vec::new();
-    for file in files.flatten() {
-        if file.path().extension().is_none_or(|extension| extension != "run") {
-            continue;
-        }
-        match Run::open(&file.path(), cache_key) {
-            Some(run) if run.segments().iter().all(|id| listed.contains_key(id)) => runs.push(run),
-            _ => drop(fs::remove_file(file.path())),
-        }
-    }
-    // The largest first: a smaller one that says nothing new is what a merge left over.
-    runs.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.segments().cmp(other.segments())));
-    let mut covered = HashSet::new();
-    runs.retain(|run| {
-        let fresh = run.segments().iter().filter(|id| covered.insert(**id)).count() > 0;
-        if !fresh {
-            let _ = fs::remove_file(run.path());
-        }
-        fresh
-    });
-    runs
-}
-
 fn load_missing(
     folder: &CacheFolder,
     cache_key: &SecretKey,
@@ -461,9 +407,4 @@ pub(crate) fn share(length: u32, plain: u64) -> u16 {
 fn write_and_open(content: RunContent, folder: &CacheFolder, cache_key: &SecretKey) -> Result<Run> {
     let path = fresh_run_path(folder)?;
     content.write(&path, cache_key)
-}
-
-fn fresh_run_path(folder: &CacheFolder) -> Result<PathBuf> {
-    let name: [u8; 16] = crate::crypto::random()?;
-    Ok(folder.path().join(format!("{}.run", crate::id::hex(&name))))
 }

@@ -19,7 +19,7 @@ use crate::store::{Key, StoreResult, Upload};
 const TEMPORARY: &str = "tmp";
 const ALIVE: &str = "alive";
 /// A file of so many bytes leaves the page cache when it is durable.
-const FORGET_FROM: u64 = 1 << 20;
+const UNCACHE_FROM: u64 = 1 << 20;
 
 /// A folder for the files of one store value, removed with it.
 #[derive(Debug)]
@@ -153,8 +153,8 @@ impl LocalUpload {
     /// Makes its bytes durable. Never tried twice: after a failure the system forgets which pages it could not write.
     fn sync(&self) -> io::Result<()> {
         rustix::fs::fdatasync(&self.file)?;
-        if self.written >= FORGET_FROM {
-            // Who reads it next is a check, which had better ask the disk; a database needs the memory more. Only advice.
+        if self.written >= UNCACHE_FROM {
+            // Whoever reads it next comes in a night, or checks and had better ask the disk; a database needs the memory more. Only advice.
             let _ = rustix::fs::fadvise(&self.file, 0, None, Advice::DontNeed);
         }
         Ok(())

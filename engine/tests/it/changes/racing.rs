@@ -168,3 +168,31 @@ fn a_directory_that_disappears_is_a_warning_too() {
     assert!(entries.contains_key(b"a".as_slice()) && !entries.contains_key(b"b/file".as_slice()));
     sample::assert_sound(&nights.repository);
 }
+
+/// Two names of one file, both met by the walk before the only worker turns to the first of them.
+fn two_names() -> (Nights, PathBuf) {
+    let (nights, second) = two_files();
+    fs::hard_link(&second, nights.path("c")).unwrap();
+    (nights, second)
+}
+
+#[test]
+fn a_file_of_two_names_that_changes_before_it_is_read() {
+    let (nights, second) = two_names();
+    let (created, warnings) = archive_while(&nights, BEFORE, || resize(&second, 1000));
+    assert_eq!(warnings, [] as [String; 0]);
+    nights.assert_same(&created);
+    nights.assert_same(&sample::archive(&nights.repository, &nights.source));
+}
+
+#[test]
+fn a_file_that_loses_its_other_name_before_it_is_read() {
+    let (nights, _) = two_names();
+    let (created, warnings) = archive_while(&nights, BEFORE, || fs::remove_file(nights.path("c")).unwrap());
+    assert_eq!(warnings, [] as [String; 0]);
+    let entries = sample::entries(&nights.repository, created.archive.as_ref().unwrap(), &nights.source);
+    // The walk saw it; what it held is what the other name holds.
+    assert!(entries.contains_key(b"b".as_slice()) && entries.contains_key(b"c".as_slice()));
+    sample::assert_sound(&nights.repository);
+    nights.assert_same(&sample::archive(&nights.repository, &nights.source));
+}

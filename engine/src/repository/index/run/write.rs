@@ -11,6 +11,7 @@ use crate::codec::Put;
 use crate::crypto::SecretKey;
 use crate::error::{Error, Result};
 use crate::id::{FileId, ObjectId};
+use crate::repository::index::folder::TEMPORARY;
 
 impl RunContent {
     /// Sorts and writes the run beside its final name, then renames it. It is a cache: nothing is synced.
@@ -45,7 +46,7 @@ pub(in crate::repository::index) fn write_run(
 ) -> Result<Run> {
     let local = |action| move |source| Error::Local { action, path: path.to_owned(), source };
     let folder = path.parent().unwrap_or(Path::new("."));
-    let file = tempfile::Builder::new().prefix(".run-").tempfile_in(folder).map_err(local("create"))?;
+    let file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder).map_err(local("create"))?;
     let mut out = PageWriter::new(BufWriter::with_capacity(1 << 18, file), page_key(cache_key));
     let mut head = Vec::new();
     head.put(MAGIC);
