@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,13 +11,19 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
+use vault_engine::chunker::ChunkerRequest;
+use vault_engine::error::{Error, StoreErrorKind};
 use vault_engine::format::config::Profile;
+use vault_engine::meta::NodeKind;
 use vault_engine::ops::check::{CheckOptions, check};
 use vault_engine::ops::create::{CreateOptions, create};
 use vault_engine::ops::restore::{RestoreOptions, restore};
 use vault_engine::progress::Silent;
 use vault_engine::repository::{Archive, InitOptions, Repository};
-use vault_engine::store::{Key, Kind, Listed, MemoryStore, Snapshot, Store, StoreResult, Upload};
+use vault_engine::store::{
+    Fault, FaultMode, FaultThen, FaultyStore, Key, Kind, Listed, MemoryStore, Snapshot, Store, StoreResult, Upload,
+    Verb,
+};
 
 use crate::sample::{self, noise};
 
@@ -239,4 +246,63 @@ fn a_check_reads_several_packs_at_a_time() {
     let report = check(&repository, options, &Silent).unwrap();
     assert!(report.findings.is_empty() && report.packs_read > 2, "{report:?}");
     assert!(!slow.meeting.missed.load(Ordering::SeqCst), "one pack after another");
+}
+
+/// Twelve MiB of noise, then silence; says so as long as somebody asks, but not for ever.
+struct GoesSilent {
+    sent: usize,
+    asked: usize,
+}
+
+impl Read for GoesSilent {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = (12 << 20) - self.sent;
+        if left == 0 {
+            self.asked += 1;
+            assert!(self.asked < 10_000_000, "asked for ever");
+            std::thread::yield_now();
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let length = left.min(buffer.len());
+        buffer[..length].copy_from_slice(&noise(1, length));
+        self.sent += length;
+        Ok(length)
+    }
+}
+
+#[test]
+fn a_run_that_has_failed_does_not_wait_for_a_silent_stream() {
+    let store = FaultyStore::new(Arc::new(sample::memory()));
+    let repository = sample::open(store.clone());
+    let (mode, then) = (FaultMode::Before, FaultThen::Forever);
+    store.inject(Fault { only: Some(Verb::Append), at: 0, mode, then, kind: StoreErrorKind::NoSpace });
+    let options = CreateOptions { input_name: Some(b"dump".to_vec()), ..sample::options(&[]) };
+    let error = create(&repository, &options, Some(Box::new(GoesSilent { sent: 0, asked: 0 })), &Silent).unwrap_err();
+    assert!(matches!(&error, Error::Store(error) if error.kind == StoreErrorKind::NoSpace), "{error:?}");
+}
+
+#[test]
+fn a_stream_is_the_same_whatever_the_number_of_threads() {
+    let empty = sample::memory().snapshot();
+    let stream = [noise(1, 5 << 20), vec![0; 3 << 20], noise(2, 9 << 20), noise(1, 5 << 20)].concat();
+    for chunker in [ChunkerRequest::Auto, ChunkerRequest::Fixed(12)] {
+        let roots = [1, 2, 9].map(|jobs| {
+            let repository = sample::open(MemoryStore::from_snapshot(&empty));
+            let input_name = Some(b"dump".to_vec());
+            let options = CreateOptions { jobs: Some(jobs), chunker, input_name, ..sample::options(&[]) };
+            let created = create(&repository, &options, Some(Box::new(io::Cursor::new(stream.clone()))), &Silent);
+            let archive = created.unwrap().archive.unwrap();
+            let target = TempDir::new().unwrap();
+            let options = RestoreOptions { target: target.path().to_owned(), ..RestoreOptions::default() };
+            restore(&repository, &archive, &options, &Silent).unwrap();
+            assert!(fs::read(target.path().join("dump")).unwrap() == stream);
+            content_of(&repository, &archive)
+        });
+        assert!(roots.iter().all(|root| *root == roots[0]), "{roots:?}");
+    }
+}
+
+/// What the only file is made of: its times are those of the run.
+fn content_of(repository: &Repository, archive: &Archive) -> NodeKind {
+    sample::entries(repository, archive, Path::new("/"))[b"dump".as_slice()].kind.clone()
 }
