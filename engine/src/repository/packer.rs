@@ -2,7 +2,7 @@
 //!
 //! Workers bring blocks, compress them, and seal them on their own core for one of two open packs, chosen at random so that the order of
 //! sizes tells little. Only appending takes the pack's lock. Whoever lets go of a full pack last hands it to one thread that makes it
-//! durable and, every 250,000 objects or 2 GiB, puts an index segment: what is in a segment is used again if the run is cut off.
+//! durable and, every 125,000 objects or 2 GiB, puts an index segment: what is in a segment is used again if the run is cut off.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

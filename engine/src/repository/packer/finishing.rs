@@ -19,7 +19,7 @@ use crate::store::Kind;
 use crate::sync::lock;
 
 /// A segment is put after so many objects …
-const SEGMENT_OBJECTS: usize = 250_000;
+const SEGMENT_OBJECTS: usize = 125_000;
 /// … or so many bytes of packs.
 const SEGMENT_BYTES: u64 = 2 << 30;
 /// The claims are spread over so many locks.
