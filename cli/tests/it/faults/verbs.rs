@@ -96,13 +96,61 @@ const VERBS: &[Verb] = &[
         ..CREATE
     },
     Verb {
+        name: "key remove",
+        stage: Stage::with_spare_key,
+        command: |stage| {
+            let mut command = stage.command(&["key", "remove", &stage.first_slot()]);
+            command.env("VAULT_KEY_FILE", "spare");
+            command
+        },
+        again: &[0, 2],
+        done: |stage| if opens(stage, "VAULT_KEY_FILE", "key").is_ok() { Err("it opens".into()) } else { Ok(()) },
+        ..CREATE
+    },
+    Verb {
         name: "repair",
         stage: Stage::damaged,
         command: |stage| stage.command(&["check", "--repair", "--yes"]),
         done: |stage| stage.check().into_iter().next().map_or(Ok(()), Err),
         ..CREATE
     },
+    Verb {
+        name: "repair --from",
+        stage: Stage::lossy,
+        command: |stage| stage.command(&["check", "--repair", "--yes", "--from", "whole"]),
+        again: &[0],
+        done: |stage| {
+            stage.vault(&["check"]).succeeds();
+            stage.problems_of(&stage.archives).into_iter().next().map_or(Ok(()), Err)
+        },
+        ..LOSS
+    },
+    LOSS,
+    Verb {
+        name: "quarantine --empty",
+        stage: Stage::repaired,
+        command: |stage| stage.command(&["quarantine", "--empty"]),
+        again: &[0],
+        done: |stage| if stage.quarantined().is_empty() { Ok(()) } else { Err("something is left".into()) },
+        ..LOSS
+    },
 ];
+
+/// A repair that brings back all but what is gone.
+const LOSS: Verb = Verb {
+    name: "repair of a loss",
+    stage: Stage::lossy,
+    command: |stage| stage.command(&["check", "--repair", "--yes"]),
+    keeps: |stage| &stage.archives[..stage.archives.len() - 1],
+    again: &[1],
+    done: |stage| {
+        let newest = stage.archives.last().unwrap();
+        let mut left = newest.files.clone();
+        left.retain(|path, _| !["changes", "folder/noise", "new 5"].contains(&path.to_str().unwrap()));
+        let found = stage.restored_partly(&newest.id);
+        if found == left { Ok(()) } else { Err(format!("of the newest there is {:?}", found.keys())) }
+    },
+};
 
 /// All of them, or those that `VAULT_VERBS` names, with commas between.
 pub(super) fn chosen() -> impl Iterator<Item = &'static Verb> {
@@ -121,6 +169,7 @@ pub(super) fn create() -> &'static Verb {
 pub(super) fn is_run_again(stage: &Stage, verb: &Verb) -> Vec<String> {
     let keeps = (verb.keeps)(stage);
     let mut problems = stage.problems_of(keeps);
+    problems.extend(stage.damage_is_kept());
     let again = run(&mut (verb.command)(stage));
     if !again.code.is_some_and(|code| verb.again.contains(&code)) {
         problems.push(format!("the next run: {again:?}"));
@@ -128,6 +177,7 @@ pub(super) fn is_run_again(stage: &Stage, verb: &Verb) -> Vec<String> {
         problems.push(format!("after the next run: {problem}"));
     }
     problems.extend(stage.problems_of(keeps));
+    problems.extend(stage.damage_is_kept());
     problems.extend(stage.check());
     problems
 }
