@@ -31,6 +31,7 @@ mod trace;
 mod uncounted;
 
 use packs::Reading;
+use trace::Unread;
 
 pub use files::{FilesReport, check_files};
 pub use slice::{Share, Slice, Verified};
@@ -186,7 +187,7 @@ pub(crate) fn losses(
 ) -> Result<Vec<(Vec<u8>, String)>> {
     let reader = Reader::new(repository, Arc::new(repository.load_index_to_read()?));
     let mut report = CheckReport::default();
-    trace::archives(&reader, std::slice::from_ref(archive), monitor, &mut report, &Lost::new())?;
+    trace::archives(&reader, std::slice::from_ref(archive), monitor, &mut report, &Lost::new(), Unread::IsFound)?;
     let harms = report.findings.into_iter().flat_map(|finding| {
         let message = finding.message;
         finding.harms.into_iter().map(move |(_, path)| (path, message.clone()))
@@ -195,9 +196,12 @@ pub(crate) fn losses(
 }
 
 /// What these archives need and no pack holds: one finding an object. What cannot be said of an object is left to a check.
+///
+/// # Errors
+/// A tree or a list cannot be read, and is not known to be damaged: what it names might be lost or not.
 pub(crate) fn absences(reader: &Reader<'_>, archives: &[Archive], monitor: &dyn Monitor) -> Result<Vec<Finding>> {
     let mut report = CheckReport::default();
-    trace::archives(reader, archives, monitor, &mut report, &Lost::new())?;
+    trace::archives(reader, archives, monitor, &mut report, &Lost::new(), Unread::EndsAll)?;
     report.findings.retain(|finding| finding.severity == Severity::Error && finding.object.is_some());
     Ok(report.findings)
 }
@@ -213,7 +217,7 @@ pub(crate) fn harmed(
     let mut report = CheckReport::default();
     report.finding(Severity::Error, "packs/", None, "damaged");
     let lost = lost.iter().map(|(pack, id)| (*id, vec![(*pack, 0)])).collect();
-    trace::archives(&reader, archives, monitor, &mut report, &lost)?;
+    trace::archives(&reader, archives, monitor, &mut report, &lost, Unread::IsFound)?;
     let mut harmed: Vec<_> = report.findings.into_iter().flat_map(|finding| finding.harms).map(|(id, _)| id).collect();
     harmed.sort_unstable();
     harmed.dedup();

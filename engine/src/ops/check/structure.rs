@@ -56,7 +56,7 @@ pub(super) fn check(
     match survey::sound_objects(&reader, &archives, &lost, jobs, monitor)? {
         Some(objects) if report.bytes_read == 0 => report.objects += objects,
         Some(_) => {}
-        None => trace::archives(&reader, &archives, monitor, report, &lost)?,
+        None => trace::archives(&reader, &archives, monitor, report, &lost, trace::Unread::IsFound)?,
     }
     for (number, finding) in report.findings.iter_mut().enumerate().filter(|(_, finding)| finding.harms.is_empty()) {
         if missing.contains(&number) {

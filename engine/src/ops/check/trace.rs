@@ -22,11 +22,21 @@ const NAMED_PATHS: usize = 1000;
 /// can stand for more paths than there is time.
 const MOST_HARMS: usize = 100_000;
 
+/// What is made of a tree or a list that the store fails to read, which says nothing of its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unread {
+    /// A finding, as of one that is damaged.
+    IsFound,
+    /// It ends the walk: what is below it is not known to be there, and it is not known to be lost.
+    EndsAll,
+}
+
 struct Trace<'a> {
     reader: &'a Reader<'a>,
     monitor: &'a dyn Monitor,
     report: &'a mut CheckReport,
     lost: &'a Lost,
+    unread: Unread,
     /// Trees and stamps below which nothing is wrong.
     sound: Seen,
     /// Content lists in which nothing is wrong, and how much of a file they cover.
@@ -48,12 +58,14 @@ pub(super) fn archives(
     monitor: &dyn Monitor,
     report: &mut CheckReport,
     lost: &Lost,
+    unread: Unread,
 ) -> Result<()> {
     let mut trace = Trace {
         reader,
         monitor,
         report,
         lost,
+        unread,
         sound: Seen::new(),
         sound_lists: HashMap::new(),
         absent: HashMap::new(),
@@ -162,6 +174,12 @@ impl Trace<'_> {
         Ok(())
     }
 
+    /// Whether the walk cannot go on after this.
+    fn ends(&self, error: &Error) -> bool {
+        let failed = matches!(error, Error::Store(_) | Error::Local { .. }) && !error.is_loss();
+        matches!(error, Error::Interrupted) || failed && self.unread == Unread::EndsAll
+    }
+
     fn too_deep(&mut self, path: &[u8]) {
         let message = "directories deeper than 65,536: no restore goes there";
         self.report.finding(Severity::Error, "packs/", None, message);
@@ -182,7 +200,7 @@ impl Trace<'_> {
                 blamed |= self.object(Purpose::Meta, id, path)?;
             }
             match found {
-                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                Err(error) if self.ends(&error) => return Err(error),
                 Err(_) if blamed => {}
                 Err(error) => {
                     let message = format!("a directory cannot be read: {error}; {REPAIR}");
@@ -239,7 +257,7 @@ impl Trace<'_> {
         });
         match walked {
             Ok(()) if covered == size => {}
-            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(error) if self.ends(&error) => return Err(error),
             Err(_) if self.harmed => {}
             problem => {
                 let message = problem.err().map_or_else(

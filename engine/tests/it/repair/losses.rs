@@ -1,8 +1,10 @@
 //! What is lost for good: recorded, said, and no reason for a compaction to stop.
 
+use vault_engine::store::{Fault, FaultThen, Operation, Verb};
+
 use super::{
-    CheckOptions, CompactOptions, Key, Kind, MemoryStore, Remedy, RepairOptions, Sample, Severity, Silent, Store, YES,
-    archives, check, compact, quarantine, repair, sample,
+    Arc, CheckOptions, CompactOptions, FaultyStore, Key, Kind, MemoryStore, Remedy, RepairOptions, Sample, Severity,
+    Silent, Store, YES, archives, check, compact, quarantine, repair, sample,
 };
 
 /// Every pack of data is gone but its headers.
@@ -38,6 +40,41 @@ fn a_loss_is_recorded_with_its_archives_and_paths() {
     let left = check(&repository, CheckOptions::default(), &Silent).unwrap();
     assert_eq!(left.worst(), Some(Severity::Warning), "{:#?}", left.findings);
     assert!(!left.findings.is_empty());
+}
+
+/// A tree that the store failed to read says nothing of what is below it: neither that it is there, nor that it is lost.
+#[test]
+fn a_read_that_fails_once_hides_no_loss() {
+    let sample = Sample::new();
+    let mut refused = 0;
+    // What only one archive lacks is hidden if that one cannot be walked.
+    for data in without_data(&sample).1 {
+        let store = sample.store();
+        assert!(store.corrupt(&data, |bytes| bytes[200..].fill(7)));
+        let damaged = store.snapshot();
+        let options = RepairOptions { jobs: Some(1), ..YES };
+        let faulty = FaultyStore::new(Arc::new(store));
+        let repository = sample::open(faulty.clone());
+        faulty.take_operations();
+        let whole = repair(&repository, options, &Silent).unwrap();
+        let operations = faulty.take_operations();
+        if whole.incomplete.len() != 1 {
+            continue;
+        }
+        let is_gone = |operation: &Operation| operation.verb == Verb::Remove && operation.key == data.to_string();
+        let gone = operations.iter().position(is_gone).unwrap();
+        for (at, operation) in operations.iter().enumerate().skip(gone) {
+            let store = MemoryStore::from_snapshot(&damaged);
+            let faulty = FaultyStore::new(Arc::new(store));
+            let repository = sample::open(faulty.clone());
+            faulty.inject(Fault { then: FaultThen::Once, ..Fault::crash(at as u64) });
+            match repair(&repository, options, &Silent) {
+                Ok(report) => assert_eq!(report.incomplete, whole.incomplete, "{at}: {operation:?}"),
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    assert!(refused > 10, "{refused} repairs ended with an error");
 }
 
 #[test]
