@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Stopwatch;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, StoreErrorKind};
 use crate::id::{ArchiveId, ObjectId, PackId};
 use crate::progress::Monitor;
 use crate::repository::{Archive, Look, Reader, Repository};
@@ -95,8 +95,8 @@ pub struct CheckReport {
     pub packs_left: u64,
     /// Their bytes.
     pub bytes_left: u64,
-    /// Packs that the store failed to read, which says nothing of their bytes.
-    pub unread: Vec<PackId>,
+    /// Packs that the store failed to read, which says nothing of their bytes, and how it failed.
+    pub unread: Vec<(PackId, StoreErrorKind)>,
     /// What is not as it should be.
     pub findings: Vec<Finding>,
     /// How long it took.

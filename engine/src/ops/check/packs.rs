@@ -26,8 +26,8 @@ struct PackResult {
     objects: u64,
     /// It was read to its end.
     read: bool,
-    /// The store failed to read it, which says nothing of its bytes.
-    unread: bool,
+    /// How the store failed to read it, which says nothing of its bytes.
+    unread: Option<StoreErrorKind>,
 }
 
 /// Reads packs: which, for how long, on how many threads.
@@ -130,7 +130,7 @@ pub(super) fn in_order<T: Sync>(
 /// What a pack's damage means: which objects have no copy there.
 fn note(result: PackResult, report: &mut CheckReport, lost: &mut Lost) {
     report.objects += result.objects;
-    report.unread.extend(result.unread.then_some(result.pack));
+    report.unread.extend(result.unread.map(|kind| (result.pack, kind)));
     for (finding, ids) in result.findings {
         report.findings.push(finding);
         for id in ids {
@@ -172,7 +172,8 @@ impl PackCheck<'_> {
                     self.result = PackResult { pack: self.pack.id, ..PackResult::default() };
                 }
                 Error::Store(error) => {
-                    self.result.unread = !matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Truncated);
+                    let is_loss = matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Truncated);
+                    self.result.unread = (!is_loss).then_some(error.kind);
                     let ids = self.all_ids();
                     let cause = error.source.as_ref().map(|source| format!(" ({source})")).unwrap_or_default();
                     self.find(

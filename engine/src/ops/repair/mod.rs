@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use crate::clock::Stopwatch;
-use crate::error::{Error, Result, StoreError, StoreErrorKind};
+use crate::error::{Error, Result, StoreError};
 use crate::id::{ArchiveId, FileId};
 use crate::ops::check::{self, CheckOptions, CheckReport};
 use crate::progress::Monitor;
@@ -98,9 +98,8 @@ impl Repair<'_> {
     fn run(mut self) -> Result<RepairReport> {
         let thorough = CheckOptions { read_data: true, jobs: self.options.jobs };
         self.report.found = check::check(self.repository, thorough, self.monitor)?;
-        if let Some(pack) = self.report.found.unread.first() {
-            let (file, kind) = (Key::pack(*pack).to_string(), StoreErrorKind::Other);
-            return Err(Error::Store(StoreError::new("read", file, kind)));
+        if let Some((pack, kind)) = self.report.found.unread.first() {
+            return Err(Error::Store(StoreError::new("read", Key::pack(*pack).to_string(), *kind)));
         }
         self.report.treatments = diagnose::treatments(self.repository, &self.report.found)?;
         if self.options.dry_run {
