@@ -17,13 +17,14 @@ use vault_engine::id::ObjectId;
 use vault_engine::repository::{Index, OpenOptions, Repository, Secret};
 use vault_engine::store::LocalStore;
 
+use crate::data;
 use crate::measure::{Cost, Invocation, Neighbours, measure, private_bytes};
 use crate::random::Random;
 use crate::report::{Machine, QUIET, median, mib};
 use crate::say;
 use crate::tools::{Place, Step, Tool, with_key_file};
 
-/// Bytes of a page: the smallest that `--chunker-params fixed` takes.
+/// Bytes of a page: those of the smallest pages that databases have.
 const PAGE: usize = 4096;
 /// Most objects that are looked up.
 const LOOK_UPS: usize = 1_000_000;
@@ -142,8 +143,8 @@ fn size(options: &IndexOptions, objects: u64) -> Result<Size> {
     let warm = (0..options.runs).map(|_| trial.open(&cache)).collect::<Result<Vec<_>>>()?;
     ensure!(cold.entries >= objects, "the index has {} entries of {objects} objects", cold.entries);
     let size = Size {
-        repository_bytes: bytes_below(&place.repository)?,
-        cache_bytes: bytes_below(&place.home)?,
+        repository_bytes: data::count(&place.repository)?.1,
+        cache_bytes: data::count(&place.home)?.1,
         create,
         night,
         open_cold_seconds: cold.seconds,
@@ -283,9 +284,7 @@ fn ids(index: &Index) -> Result<(Vec<ObjectId>, Vec<ObjectId>)> {
 fn look_ups(index: &Index, ids: &[ObjectId], there: bool) -> Result<f64> {
     let (seconds, found) = timed(|| Ok(ids.iter().filter(|id| index.good(id).is_some()).count()))?;
     let wanted = if there { ids.len() } else { 0 };
-    if found != wanted {
-        return Err(anyhow!("{found} of {} objects were found instead of {wanted}", ids.len()));
-    }
+    ensure!(found == wanted, "{found} of {} objects were found instead of {wanted}", ids.len());
     Ok(per_second(ids.len(), seconds))
 }
 
@@ -304,16 +303,6 @@ fn look_ups_on_all_cores(index: &Index, ids: &[ObjectId]) -> Result<f64> {
 
 fn per_second(count: usize, seconds: f64) -> f64 {
     u32::try_from(count).map_or(f64::NAN, f64::from) / seconds
-}
-
-fn bytes_below(folder: &Path) -> Result<u64> {
-    let mut sum = 0;
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let metadata = entry.metadata()?;
-        sum += if metadata.is_dir() { bytes_below(&entry.path())? } else { metadata.len() };
-    }
-    Ok(sum)
 }
 
 impl IndexReport {

@@ -80,6 +80,20 @@ enum Verb {
     },
 }
 
+/// What every benchmark takes.
+#[derive(Debug, clap::Args)]
+struct CommonArgs {
+    /// Write all numbers to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// The program vault [default: beside this program, else on the path]
+    #[arg(long, value_name = "PATH")]
+    vault: Option<PathBuf>,
+    /// Little data, one run: does everything work?
+    #[arg(long)]
+    smoke: bool,
+}
+
 /// What to measure on, and where the numbers go.
 #[derive(Debug, clap::Args)]
 struct DataArgs {
@@ -95,20 +109,13 @@ struct DataArgs {
     /// Where data, repositories and restored files are put for the time being [default: the system's temporary folder]
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
-    /// Write all numbers to this file
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// The program vault [default: beside this program, else on the path]
-    #[arg(long, value_name = "PATH")]
-    vault: Option<PathBuf>,
-    /// Little data, one run: does everything work?
-    #[arg(long)]
-    smoke: bool,
+    #[command(flatten)]
+    common: CommonArgs,
 }
 
 impl DataArgs {
     fn sets(&self) -> Vec<DataSet> {
-        match (self.data.is_empty(), self.smoke) {
+        match (self.data.is_empty(), self.common.smoke) {
             (false, _) => self.data.clone(),
             (true, true) => vec![DataSet::Mixed, DataSet::Pages],
             (true, false) => vec![DataSet::Mixed],
@@ -117,11 +124,11 @@ impl DataArgs {
 
     /// In bytes.
     fn size(&self) -> u64 {
-        if self.smoke { 2 << 20 } else { self.size << 20 }
+        if self.common.smoke { 2 << 20 } else { self.size << 20 }
     }
 
     fn runs(&self) -> u32 {
-        if self.smoke { 1 } else { self.runs }
+        if self.common.smoke { 1 } else { self.runs }
     }
 
     fn scratch(&self) -> Result<TempDir> {
@@ -152,15 +159,8 @@ struct IndexArgs {
     /// Where repositories are put for the time being; 20 million objects need 5 GB [default: the system's temporary folder]
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
-    /// Write all numbers to this file
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// The program vault [default: beside this program, else on the path]
-    #[arg(long, value_name = "PATH")]
-    vault: Option<PathBuf>,
-    /// Few objects, one run: does everything work?
-    #[arg(long)]
-    smoke: bool,
+    #[command(flatten)]
+    common: CommonArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -186,18 +186,11 @@ struct RetentionArgs {
     /// Where copies are put for the time being [default: beside the repositories]
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
-    /// Write all numbers to this file
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// The program vault [default: beside this program, else on the path]
-    #[arg(long, value_name = "PATH")]
-    vault: Option<PathBuf>,
+    #[command(flatten)]
+    common: CommonArgs,
     /// Only these tools (vault, borg, restic); may be given several times
     #[arg(long, value_name = "NAME")]
     tool: Vec<String>,
-    /// Few files and nights, one run: does everything work?
-    #[arg(long)]
-    smoke: bool,
 }
 
 fn main() -> ExitCode {
@@ -238,37 +231,39 @@ fn run(cli: Cli) -> Result<ExitCode> {
 }
 
 fn run_compare(CompareArgs { on, tool }: CompareArgs) -> Result<ExitCode> {
-    let mut tools = find_tools(on.vault.clone(), &tool)?;
-    tools.retain(|tool| !(on.smoke && tool.name == "borg zstd,1"));
+    let mut tools = find_tools(on.common.vault.clone(), &tool)?;
+    tools.retain(|tool| !(on.common.smoke && tool.name == "borg zstd,1"));
     let scratch = on.scratch()?;
     let path = scratch.path().canonicalize()?;
     let options = CompareOptions { sets: on.sets(), size: on.size(), runs: on.runs(), scratch: path, tools };
     let report = compare(&options)?;
-    show(&report.tables(), &report, on.json)?;
+    show(&report.tables(), &report, on.common.json)?;
     Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn run_limit(on: DataArgs) -> Result<ExitCode> {
-    let tools = find_tools(on.vault.clone(), &["vault".to_owned()])?;
-    let vault = tools.into_iter().next().context("no vault")?;
+    let vault = find_vault(on.common.vault.clone())?;
     let scratch = on.scratch()?;
     let path = scratch.path().canonicalize()?;
     let options = LimitOptions { sets: on.sets(), size: on.size(), runs: on.runs(), scratch: path, vault };
     let report = limit(&options)?;
-    show(&report.tables(), &report, on.json)?;
+    show(&report.tables(), &report, on.common.json)?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn run_index(arguments: IndexArgs) -> Result<ExitCode> {
-    let tools = find_tools(arguments.vault, &["vault".to_owned()])?;
-    let vault = tools.into_iter().next().context("no vault")?;
+    let vault = find_vault(arguments.common.vault)?;
     let scratch = scratch_in(&arguments.scratch.unwrap_or_else(std::env::temp_dir))?;
     let path = scratch.path().canonicalize()?;
-    let (objects, runs) = if arguments.smoke { (20_000, 1) } else { (arguments.objects, arguments.runs) };
+    let (objects, runs) = if arguments.common.smoke { (20_000, 1) } else { (arguments.objects, arguments.runs) };
     let options = IndexOptions { objects, runs, memory: arguments.memory, scratch: path, vault };
     let report = index::index(&options)?;
-    show(&report.tables(), &report, arguments.json)?;
+    show(&report.tables(), &report, arguments.common.json)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn find_vault(vault: Option<PathBuf>) -> Result<Tool> {
+    find_tools(vault, &["vault".to_owned()])?.into_iter().next().context("no vault")
 }
 
 /// vault and its peers, those of them that the options name.
@@ -299,14 +294,14 @@ fn show(tables: &str, report: &impl Serialize, json: Option<PathBuf>) -> Result<
 }
 
 fn run_retention(arguments: RetentionArgs) -> Result<ExitCode> {
-    let mut tools = find_tools(arguments.vault, &arguments.tool)?;
+    let mut tools = find_tools(arguments.common.vault, &arguments.tool)?;
     tools.retain(|tool| retention::NAMES.contains(&tool.name));
     let folder = arguments.repositories;
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let repositories = folder.canonicalize()?;
     let scratch = scratch_in(&arguments.scratch.unwrap_or_else(|| repositories.clone()))?;
     let (nights, files, runs) =
-        if arguments.smoke { (20, 300, 1) } else { (arguments.nights, arguments.files, arguments.runs) };
+        if arguments.common.smoke { (20, 300, 1) } else { (arguments.nights, arguments.files, arguments.runs) };
     let volume = match arguments.volume {
         Some(volume) => std::path::absolute(volume)?,
         None => repositories.join("volume"),
@@ -318,6 +313,6 @@ fn run_retention(arguments: RetentionArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let report = retention::retention(&options)?;
-    show(&report.tables(), &report, arguments.json)?;
+    show(&report.tables(), &report, arguments.common.json)?;
     Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -69,14 +69,14 @@ pub fn choose(
 
 /// Whether a file that is cut like this belongs to a database: one of pages, or one of the logs that tell what happens to them.
 pub fn is_of_database(chunking: Chunking, path: &[u8], head: &[u8]) -> bool {
-    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    matches!(chunking, Chunking::Fixed(_)) || is_postgres_log(path, name) || is_sqlite_log(head)
+    matches!(chunking, Chunking::Fixed(_)) || is_postgres_log(path) || is_sqlite_log(head)
 }
 
 /// A write-ahead log of PostgreSQL: `pg_wal/000000010000000000000001`.
-fn is_postgres_log(path: &[u8], name: &[u8]) -> bool {
-    let folder = path.split(|byte| *byte == b'/').rev().nth(1);
-    let in_place = folder.is_some_and(|folder| folder == b"pg_wal" || folder == b"pg_xlog");
+fn is_postgres_log(path: &[u8]) -> bool {
+    let mut from_behind = path.rsplit(|byte| *byte == b'/');
+    let (Some(name), Some(folder)) = (from_behind.next(), from_behind.next()) else { return false };
+    let in_place = folder == b"pg_wal" || folder == b"pg_xlog";
     in_place && name.len() == 24 && name.iter().all(u8::is_ascii_hexdigit)
 }
 
